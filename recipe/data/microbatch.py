@@ -1,0 +1,61 @@
+"""What one forward/backward handles on one rank: rows for the backbone, segments for the heads.
+
+Plain dictionaries and tensors, because Composer moves, copies and splits batches by those types.
+
+Shapes: R rows of the microbatch, L tokens of its longest row, B its examples;
+r and b the rows and examples of one segment, T tokens of its longest target.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from torch import Tensor
+
+IGNORE = -100  # target positions that count for nothing
+
+
+class Segment(TypedDict, total=False):
+    """The rows of a microbatch that belong to one task: always contiguous, examples in the same order.
+
+    ``task``, ``family``, ``rows`` and ``examples`` are always there; the targets are those of the family.
+    """
+
+    task: str  # key of the task
+    family: str  # value of recipe.tasks.Family
+    rows: tuple[int, int]  # [start, stop) into the microbatch's R rows
+    examples: tuple[int, int]  # [start, stop) into the microbatch's B examples
+    labels: Tensor  # (b,) int64: class (classification) or right choice (commonsense)
+    choices: Tensor  # (b,) int64: rows of each example, in order (commonsense)
+    row_example: Tensor  # (r,) int64: which of the segment's b examples a window belongs to (mrc)
+    spans: Tensor  # (r, 2) int64: first and last answer token, both 0 where the window has no answer (mrc)
+    context: Tensor  # (r, 2) int64: [start, stop) of the context's tokens in the row (mrc)
+    target_ids: Tensor  # (b, T) int64, ending in EOS, padded with IGNORE (summarization)
+    references: list[dict[str, Any]]  # b of them, evaluation only: what the metrics need (recipe.data.store)
+
+
+class Microbatch(TypedDict):
+    """Rows sorted so that every task's are contiguous; segments list them in order."""
+
+    input_ids: Tensor  # (R, L) int64, padded with the tokenizer's padding id
+    attention_mask: Tensor  # (R, L) int64, 1 for tokens, 0 for padding
+    token_type_ids: Tensor  # (R, L) int64, 1 from a row's second text on (backbones without types ignore it)
+    segments: list[Segment]
+
+
+Batch = list[Microbatch]  # what a rank's loader yields for one optimiser step
+
+
+def count_examples(batch: Batch | Microbatch) -> int:
+    """Number of examples: Composer weights losses and places the resume position by it."""
+    if isinstance(batch, list):
+        return sum(count_examples(microbatch) for microbatch in batch)
+    return batch["segments"][-1]["examples"][1]
+
+
+def count_tokens(batch: Batch | Microbatch) -> int:
+    """Number of real tokens (padding excluded), encoder and target."""
+    if isinstance(batch, list):
+        return sum(count_tokens(microbatch) for microbatch in batch)
+    targets = sum(int((s["target_ids"] != IGNORE).sum()) for s in batch["segments"] if "target_ids" in s)
+    return int(batch["attention_mask"].sum()) + targets

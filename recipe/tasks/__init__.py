@@ -1,0 +1,5 @@
+"""What the tasks are, and how they are scored."""
+
+from recipe.tasks.catalogue import CATALOGUE, PREFINETUNE_TASKS, Family, Task, UnknownTask, get_task
+
+__all__ = ["CATALOGUE", "PREFINETUNE_TASKS", "Family", "Task", "UnknownTask", "get_task"]
