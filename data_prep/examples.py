@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from recipe.errors import UserError
+
 
 class Unusable(Exception):
     """A raw row that cannot become an example; the message is the reason that the summary counts (keep it constant)."""
 
 
-class InvalidData(ValueError):
+class InvalidData(UserError):
     """Raw data that contradicts the dataset's schema: the conversion must stop, not count it."""
 
 

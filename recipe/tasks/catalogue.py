@@ -10,6 +10,8 @@ import difflib
 from dataclasses import dataclass
 from enum import Enum
 
+from recipe.errors import UserError
+
 
 class Family(str, Enum):
     """How a task is learned: its head and its loss follow from the family (MUPPET, section 3)."""
@@ -57,7 +59,7 @@ class Task:
         return self.family is Family.SUMMARIZATION
 
 
-class UnknownTask(ValueError):
+class UnknownTask(UserError):
     """A task key that the catalogue does not have."""
 
 

@@ -1,0 +1,60 @@
+# make help lists the targets. Every target sets up .venv by itself, again only when the requirements change.
+PYTHON ?= python3
+MODEL  ?= roberta
+YAML   ?= yamls/roberta_base.yaml
+STORE  ?= stores/prefinetune
+SOURCE ?= hub
+ARGS   ?=
+
+VENV := .venv
+BIN  := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO_YAML := $(if $(filter bart,$(MODEL)),yamls/demo_bart.yaml,yamls/demo.yaml)
+DEMO_RUN  := $(if $(filter bart,$(MODEL)),runs/demo_bart,runs/demo)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo data train eval test lint bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv and install everything (once)
+
+$(READY): requirements.txt requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
+		|| { echo "Python 3.10 to 3.12 is needed; set PYTHON=<one of these>"; exit 1; }
+	@echo "Setting up $(VENV): torch and its friends, 6.5 GB, a few minutes ..."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --progress-bar on -r requirements-dev.txt
+	$(BIN)/pip install --no-deps --editable .
+	@touch $@
+
+demo: $(READY) ## See it all work, offline: data, training, report (MODEL=roberta or bart)
+	$(BIN)/python -m data_prep.train_tokenizer demo/tokenizer --source miniature
+	$(BIN)/python -m data_prep demo/store --source miniature --tokenizer demo/tokenizer --max-length 256
+	$(BIN)/composer recipe/train.py $(DEMO_YAML) $(ARGS)
+	$(BIN)/python recipe/evaluate.py $(DEMO_RUN)
+
+data: $(READY) ## Datasets into shards (SOURCE=hub, local:<folder> or miniature; STORE=; ARGS="--tokenizer roberta-base")
+	$(BIN)/python -m data_prep $(STORE) --source $(SOURCE) $(ARGS)
+
+train: $(READY) ## Pre-finetune (YAML=yamls/roberta_base.yaml ARGS="key=value ...")
+	$(BIN)/composer recipe/train.py $(YAML) $(ARGS)
+
+eval: $(READY) ## Evaluate a run's own heads on every task (RUN=runs/<name>)
+	@test -n "$(RUN)" || { echo "which run? make eval RUN=runs/<name>"; exit 2; }
+	$(BIN)/python recipe/evaluate.py $(RUN) $(ARGS)
+
+test: $(READY) ## All tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## ruff and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: $(READY) ## Timings, as ratios within one run
+	$(BIN)/python bench/r3f_cost.py
+
+clean: ## Remove what the targets made, but not .venv
+	rm -rf demo runs/demo runs/demo_bart .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,36 @@
+"""Adapters: what turns each dataset's raw rows into examples, one module a family, one entry a task."""
+
+from __future__ import annotations
+
+from data_prep.adapters import classification, commonsense, mrc, summarization
+from data_prep.adapters.adapter import Adapter
+from recipe.tasks import get_task
+
+ADAPTERS: dict[str, Adapter] = {
+    key: adapter_for(get_task(key))
+    for family in (classification, commonsense, mrc, summarization)
+    for key, adapter_for in family.TABLE.items()
+}
+
+
+class NoAdapter(ValueError):
+    """A task that has no adapter: its raw data cannot be converted."""
+
+
+def get_adapter(key: str) -> Adapter:
+    """The adapter of the task ``key``.
+
+    Raises:
+        UnknownTask: The catalogue has no such task.
+        NoAdapter: The task has no adapter yet; the message names those that have.
+    """
+    get_task(key)
+    if key not in ADAPTERS:
+        raise NoAdapter(
+            f"task {key!r} has no adapter: add one to the table of its family in data_prep/adapters; "
+            f"tasks with one: {', '.join(ADAPTERS)}"
+        )
+    return ADAPTERS[key]
+
+
+__all__ = ["ADAPTERS", "Adapter", "NoAdapter", "get_adapter"]

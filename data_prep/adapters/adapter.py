@@ -1,0 +1,69 @@
+"""What an adapter is, and the readings of raw fields that all families share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from data_prep.examples import Example, InvalidData, Unusable
+from recipe.tasks import Task
+
+Row = dict[str, Any]  # one raw row in the Hub's schema; a Sequence of structs is a dict of lists
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """How one dataset's raw rows become examples.
+
+    Attributes:
+        columns: The raw top-level columns it reads; others need not be loaded.
+        convert: One raw row to one example. Raises :class:`Unusable` for a row that cannot become one and
+            :class:`InvalidData` for a row that contradicts the dataset's schema.
+    """
+
+    columns: tuple[str, ...]
+    convert: Callable[[Row], Example]
+
+
+AdapterFor = Callable[[Task], Adapter]  # the families' tables hold these; the package binds them to the catalogue
+
+
+def adapter_of(columns: tuple[str, ...], convert: Callable[[Task, Row], Example]) -> AdapterFor:
+    """An adapter whose conversion also needs to know its task."""
+    return lambda task: Adapter(columns, lambda row: convert(task, row))
+
+
+def read_text(value: str | None) -> str:
+    """The text without surrounding white space.
+
+    Raises:
+        Unusable: There is no text.
+    """
+    text = (value or "").strip()
+    if not text:
+        raise Unusable("empty text")
+    return text
+
+
+def read_class(task: Task, value: int | None) -> int:
+    """A class label that is one of the task's.
+
+    Raises:
+        Unusable: The label is hidden or missing (-1: test splits, SNLI's pairs without a majority).
+        InvalidData: The label is none of the task's classes.
+    """
+    return _read_index(task, value, len(task.labels), ", ".join(task.labels))
+
+
+def read_choice(task: Task, value: int | None, choices: int) -> int:
+    """The index of the right one of ``choices`` choices; raises as :func:`read_class` does."""
+    return _read_index(task, value, choices, f"{choices} choices")
+
+
+def _read_index(task: Task, value: int | None, size: int, meaning: str) -> int:
+    if value is None or value == -1:
+        raise Unusable("no gold label")
+    if not 0 <= value < size:
+        raise InvalidData(f"task {task.key}: label {value} is outside 0..{size - 1} ({meaning})")
+    return value

@@ -1,0 +1,250 @@
+"""Every YAML key: its type, default and meaning, in one place.
+
+A run is described by a YAML file and ``key=value`` overrides (nested keys with dots), merged into :class:`TrainConfig`.
+Unknown keys, wrong types and impossible values stop here, before anything is loaded.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Optional, get_type_hints
+
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from recipe.data.batch_plan import PlanSettings, Strategy
+from recipe.errors import UserError
+from recipe.tasks import UnknownTask, get_task
+
+# OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
+# ruff: noqa: UP045
+
+
+class ConfigError(UserError):
+    """A configuration that cannot be run; the message names the key and the fix."""
+
+
+class Precision(str, Enum):
+    """Arithmetic of forward and backward."""
+
+    auto = "auto"  # bf16 where the GPU has it, else fp16 on a GPU, else fp32
+    fp32 = "fp32"
+    amp_bf16 = "amp_bf16"
+    amp_fp16 = "amp_fp16"
+
+
+class Parallelism(str, Enum):
+    """How several ranks share the model."""
+
+    ddp = "ddp"  # every rank holds all weights
+    fsdp2 = "fsdp2"  # weights, gradients and optimizer state are sharded
+
+
+class Noise(str, Enum):
+    """Distribution of R3F's noise."""
+
+    uniform = "uniform"  # U(-eps, eps)
+    normal = "normal"  # N(0, eps^2)
+
+
+@dataclass
+class BackboneConfig:
+    """The pretrained model."""
+
+    # Hub name, local folder, or a folder written by recipe.export. Empty: random weights from `config`.
+    name: str = ""
+    # Hugging Face configuration for random weights, e.g. {model_type: roberta, hidden_size: 128, ...}.
+    config: Optional[dict[str, Any]] = None
+    # Hub name or folder of the tokenizer; default: that of `name`.
+    tokenizer: Optional[str] = None
+    # Dropout probability, in the backbone and the heads; default: the backbone's own.
+    dropout: Optional[float] = None
+    # Start from the heads in an exported folder where it has them.
+    reuse_heads: bool = True
+
+
+@dataclass
+class DataConfig:
+    """Shards, and how an update is put together."""
+
+    # Shard store written by `python -m data_prep`: a folder or a URL (s3://, gs://, ...).
+    store: str = MISSING
+    # `mixed`: several tasks share a forward, least padding. `heterogeneous`: one task a microbatch, as in the paper.
+    strategy: Strategy = Strategy.MIXED
+    # Examples of one optimiser step, over all ranks.
+    step_examples: int = 512
+    # Padded tokens (rows x longest row, encoder and decoder) of one microbatch: what fits into a device's memory.
+    token_budget: int = 16384
+    # At most this many examples of a task an epoch, another random subset each epoch. Default: natural sizes.
+    max_examples_per_task: Optional[int] = None
+    # Loader processes for each rank; 0 reads in the training process.
+    workers: int = 0
+    # Validation examples of a task used by the evaluations during training. Default: all.
+    max_validation_examples: Optional[int] = None
+
+    def plan(self, seed: int) -> PlanSettings:
+        """What the batch plan needs of this."""
+        return PlanSettings(self.strategy, self.step_examples, self.token_budget, seed, self.max_examples_per_task)
+
+
+@dataclass
+class OptimizerConfig:
+    """AdamW with linear warm-up and linear decay to zero. The paper's values are not published; these are ours."""
+
+    # Peak learning rate.
+    lr: float = 2.0e-5
+    # Adam's decay rates and epsilon.
+    beta1: float = 0.9
+    beta2: float = 0.98
+    eps: float = 1.0e-6
+    # Decoupled weight decay; biases and norms have none.
+    weight_decay: float = 0.01
+    # Share of the run in which the learning rate rises.
+    warmup: float = 0.06
+    # Largest gradient norm.
+    clip_norm: float = 1.0
+
+
+@dataclass
+class R3FConfig:
+    """R3F (arXiv 2008.03156): the representation should not change under tiny noise on the embeddings."""
+
+    enabled: bool = True
+    # Lambda, the weight of the symmetric KL term.
+    weight: float = 1.0
+    # Size of the noise.
+    eps: float = 1.0e-5
+    noise: Noise = Noise.uniform
+    # R4F: also normalise the spectral norm of the classification heads' last layer.
+    spectral_norm: bool = False
+
+
+@dataclass
+class AlgorithmsConfig:
+    """What changes the loss."""
+
+    # Divide each datapoint's loss by log n (MUPPET, section 3.2).
+    log_n_scaling: bool = True
+    r3f: R3FConfig = field(default_factory=R3FConfig)
+    # Label smoothing of summarization targets.
+    label_smoothing: float = 0.1
+
+
+@dataclass
+class LoggingConfig:
+    """Where numbers go besides the console and metrics.jsonl."""
+
+    # Batches between two records of loss and throughput.
+    interval: int = 10
+    progress_bar: bool = True
+    tensorboard: bool = True
+    # Keyword arguments of composer.loggers.WandBLogger / MLFlowLogger; absent: not used.
+    wandb: Optional[dict[str, Any]] = None
+    mlflow: Optional[dict[str, Any]] = None
+
+
+@dataclass
+class TrainConfig:
+    """One pre-finetuning run."""
+
+    # Name of the run and of its folder under `runs`.
+    run_name: str = MISSING
+    # Folder of all runs.
+    runs: str = "runs"
+    seed: int = 17
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    # Task keys, see recipe/tasks/catalogue.py.
+    tasks: list[str] = MISSING
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    algorithms: AlgorithmsConfig = field(default_factory=AlgorithmsConfig)
+    # Length of training: epochs ("2ep") or optimiser steps ("20000ba").
+    max_duration: str = "1ep"
+    # Between evaluations, and between checkpoints ("500ba", "1ep"). Both also happen at the end.
+    eval_interval: str = "1ep"
+    save_interval: str = "1ep"
+    # Checkpoints kept besides the best one; -1 keeps all.
+    keep_checkpoints: int = 2
+    # Continue the run of this name where its last checkpoint is; false refuses a folder that has one.
+    autoresume: bool = True
+    precision: Precision = Precision.auto
+    parallelism: Parallelism = Parallelism.ddp
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Merges defaults, a YAML file and ``key=value`` overrides, and checks the result.
+
+    Raises:
+        ConfigError: With the key at fault, and the nearest valid one if it is unknown.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"no configuration at {path}: give a YAML file such as yamls/roberta_base.yaml")
+    for override in overrides:
+        if "=" not in override:
+            raise ConfigError(f"override {override!r} has no '=': write key=value, e.g. optimizer.lr=1e-5")
+    try:
+        given = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
+        _check_keys(OmegaConf.to_container(given, resolve=False), TrainConfig, f"{path}: ")
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), given))
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{path}: {getattr(error, 'full_key', None) or 'configuration'}: {reason}") from error
+    assert isinstance(config, TrainConfig)
+    _check_values(config)
+    return config
+
+
+def save_config(config: TrainConfig) -> str:
+    """The merged configuration as YAML; :func:`load_config` reads it back to the same values."""
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def _check_keys(given: Any, schema: type, where: str, prefix: str = "") -> None:
+    if not isinstance(given, dict):
+        raise ConfigError(f"{where}{prefix.rstrip('.') or 'the file'} must hold keys, not {given!r}")
+    types = get_type_hints(schema)
+    names = [f.name for f in fields(schema)]
+    for key, value in given.items():
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=1)
+            hint = f"did you mean {prefix}{near[0]}?" if near else f"valid keys: {', '.join(names)}"
+            raise ConfigError(f"{where}unknown key {prefix}{key}: {hint}")
+        if is_dataclass(types[key]):
+            _check_keys(value, types[key], where, f"{prefix}{key}.")
+
+
+def _check_values(config: TrainConfig) -> None:
+    if not config.tasks:
+        raise ConfigError("tasks is empty: name at least one task")
+    duplicates = {key for key in config.tasks if config.tasks.count(key) > 1}
+    if duplicates:
+        raise ConfigError(f"tasks names {', '.join(sorted(duplicates))} twice")
+    try:
+        for key in config.tasks:
+            get_task(key)
+    except UnknownTask as error:
+        raise ConfigError(f"tasks: {error}") from None
+    backbone = config.backbone
+    if bool(backbone.name) == bool(backbone.config):
+        raise ConfigError("give either backbone.name (pretrained weights) or backbone.config (random weights)")
+    if backbone.config and not backbone.tokenizer:
+        raise ConfigError("backbone.config needs backbone.tokenizer: a Hub name or a folder")
+    positive = {
+        "data.step_examples": config.data.step_examples,
+        "data.token_budget": config.data.token_budget,
+        "optimizer.lr": config.optimizer.lr,
+        "logging.interval": config.logging.interval,
+    }
+    for key, value in positive.items():
+        if value <= 0:
+            raise ConfigError(f"{key}={value} must be positive")
+    for key in ("max_duration", "eval_interval", "save_interval"):
+        value = getattr(config, key)
+        if not (value[:-2].isdigit() and value.endswith(("ep", "ba"))):
+            raise ConfigError(f"{key}={value!r} is no duration: write epochs like '2ep' or steps like '500ba'")

@@ -1,0 +1,176 @@
+"""Shard store + batch plan -> the DataLoaders that Composer runs.
+
+An index of the dataset is a microbatch (an array of example ids), and the batch sampler yields a rank's microbatches of
+one step. So a batch is the list of microbatches that Composer accumulates, and gradient accumulation follows from the
+token budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+import torch
+from composer.core import DataSpec
+from composer.utils import dist
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from recipe.data.batch_plan import Examples, Ids, PlanSettings, Strategy, check_budget, cut_step, plan_epoch
+from recipe.data.collate import collate
+from recipe.data.microbatch import Batch, Microbatch, count_examples, count_tokens
+from recipe.data.store import ShardStore
+from recipe.tasks import Task
+
+
+def plan_examples(store: ShardStore, encoder_decoder: bool) -> Examples:
+    """What the batch plan needs to know of a store's examples.
+
+    With an encoder-decoder a row without target goes through the decoder as well, so it costs its length twice.
+    """
+    rows, longest, target = store.lengths.astype(np.int64).T
+    generates = np.array([task.needs_decoder for task in store.tasks])[store.task_of]
+    decoder = np.where(generates, target, longest if encoder_decoder else 0)
+    return Examples(store.task_of, rows, longest, decoder, generates)
+
+
+class MicrobatchDataset(Dataset[Microbatch]):
+    """Reads microbatches by the ids of their examples, and carries the resume position that Composer stores.
+
+    Composer asks the training dataset for its state with the number of samples of the current epoch, and hands it back
+    when a run resumes; :class:`PlanSampler` starts there.
+    """
+
+    def __init__(self, store: ShardStore, pad_token_id: int, plan: dict[str, Any] | None = None):
+        self.store = store
+        self.pad_token_id = pad_token_id
+        self.plan = plan or {}
+        self.samples_to_skip = 0
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __getitem__(self, ids: Ids) -> Microbatch:  # pyright: ignore[reportIncompatibleMethodOverride]
+        by_task = ids[np.argsort(self.store.task_of[ids], kind="stable")]
+        examples = [(self.store.tasks[self.store.task_of[i]], self.store[int(i)]) for i in by_task]
+        return collate(examples, self.pad_token_id)
+
+    def state_dict(self, num_samples: int, from_beginning: bool) -> dict[str, Any]:
+        return {"samples_in_epoch": num_samples, "plan": self.plan}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Raises ValueError if the checkpoint's steps were planned from other data or settings."""
+        for key, value in self.plan.items():
+            if state["plan"].get(key) != value:
+                raise ValueError(
+                    f"cannot resume: {key} was {state['plan'].get(key)!r} in the checkpoint and is {value!r} now; "
+                    "restore it, or start a new run with another run_name"
+                )
+        self.samples_to_skip = state["samples_in_epoch"]
+
+
+class PlanSampler(DistributedSampler):
+    """Yields this rank's microbatches of each step of the planned epoch (Composer calls ``set_epoch``)."""
+
+    def __init__(self, dataset: MicrobatchDataset, examples: Examples, settings: PlanSettings):
+        super().__init__(dataset, num_replicas=dist.get_world_size(), rank=dist.get_global_rank(), shuffle=False)
+        self.total_size = len(dataset)  # nothing is padded: tells Composer's evaluation to drop nothing
+        self.examples = examples
+        self.settings = settings
+        self._planned: tuple[int, list[Ids]] | None = None
+
+    def steps(self) -> list[Ids]:
+        if self._planned is None or self._planned[0] != self.epoch:
+            self._planned = (self.epoch, plan_epoch(self.examples, self.settings, self.epoch))
+        return self._planned[1]
+
+    def __len__(self) -> int:
+        return len(self.steps())
+
+    def __iter__(self) -> Iterator[list[Ids]]:
+        dataset = cast(MicrobatchDataset, self.dataset)
+        to_skip, dataset.samples_to_skip = dataset.samples_to_skip, 0
+        for step in self.steps():
+            if to_skip >= len(step):
+                to_skip -= len(step)
+                continue
+            yield cut_step(self.examples, step, self.settings, self.num_replicas)[self.rank]
+
+
+class EvaluationSampler(DistributedSampler):
+    """Yields this rank's microbatches of one task, longest first, each as a batch of its own."""
+
+    def __init__(self, dataset: MicrobatchDataset, examples: Examples, settings: PlanSettings, ids: Ids):
+        super().__init__(dataset, num_replicas=dist.get_world_size(), rank=dist.get_global_rank(), shuffle=False)
+        self.total_size = len(dataset)
+        self.microbatches = cut_step(examples, ids, settings, self.num_replicas)[self.rank]
+
+    def __len__(self) -> int:
+        return len(self.microbatches)
+
+    def __iter__(self) -> Iterator[list[Ids]]:
+        return iter([ids] for ids in self.microbatches)
+
+
+def build_train_data(
+    store: ShardStore, settings: PlanSettings, *, encoder_decoder: bool, pad_token_id: int, workers: int
+) -> DataSpec:
+    """The training data of a run.
+
+    Raises:
+        PlanError: The token budget is smaller than some example.
+    """
+    examples = plan_examples(store, encoder_decoder)
+    check_budget(examples, settings.token_budget, [task.key for task in store.tasks])
+    plan = {
+        "tasks": [task.key for task in store.tasks],
+        "examples of each task": np.bincount(store.task_of, minlength=len(store.tasks)).tolist(),
+        "seed": settings.seed,
+        "data.step_examples": settings.step_examples,
+        "data.max_examples_per_task": settings.max_examples_per_task,
+    }
+    dataset = MicrobatchDataset(store, pad_token_id, plan)
+    return _data_spec(dataset, PlanSampler(dataset, examples, settings), workers)
+
+
+def build_evaluation_data(
+    store: ShardStore,
+    *,
+    token_budget: int,
+    encoder_decoder: bool,
+    pad_token_id: int,
+    max_examples: int | None = None,
+) -> dict[Task, DataSpec]:
+    """Evaluation data, one per task; ``max_examples`` takes a fixed random sample of larger splits."""
+    examples = plan_examples(store, encoder_decoder)
+    largest = int((examples.rows * (examples.encoder_tokens + examples.decoder_tokens)).max())
+    settings = PlanSettings(Strategy.MIXED, 0, max(token_budget, largest), seed=0)
+    specs = {}
+    for index, task in enumerate(store.tasks):
+        ids = np.flatnonzero(store.task_of == index)
+        if max_examples is not None and len(ids) > max_examples:
+            ids = np.sort(np.random.default_rng(0).choice(ids, max_examples, replace=False))
+        dataset = MicrobatchDataset(store, pad_token_id)
+        specs[task] = _data_spec(dataset, EvaluationSampler(dataset, examples, settings, ids), workers=0)
+    return specs
+
+
+def _data_spec(dataset: MicrobatchDataset, sampler: DistributedSampler, workers: int) -> DataSpec:
+    loader = DataLoader(
+        dataset,
+        batch_sampler=cast(Any, sampler),
+        collate_fn=_as_batch,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # its own: drawing from the global one would break bitwise resume
+    )
+    return DataSpec(
+        loader,
+        split_batch=lambda batch, _: batch,
+        get_num_samples_in_batch=count_examples,
+        get_num_tokens_in_batch=count_tokens,
+    )
+
+
+def _as_batch(microbatches: list[Microbatch]) -> Batch:
+    return microbatches

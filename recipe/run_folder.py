@@ -1,0 +1,124 @@
+"""A run's folder: runs/<run_name>/ with its configuration, metrics and checkpoints."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from composer.utils import dist
+from omegaconf import OmegaConf
+
+from recipe.checkpoint import latest_checkpoint
+from recipe.config import TrainConfig, save_config
+from recipe.errors import UserError
+
+# What may differ between a run and its continuation: it changes nothing that is learned.
+_FREE_KEYS = {
+    "runs",
+    "max_duration",
+    "eval_interval",
+    "save_interval",
+    "keep_checkpoints",
+    "autoresume",
+    "precision",
+    "parallelism",
+    "logging",
+    "data.store",
+    "data.workers",
+    "data.token_budget",
+    "data.max_validation_examples",
+}
+
+
+class RunFolderError(UserError):
+    """A run's folder that cannot be used."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run keeps everything.
+
+    Attributes:
+        path: The folder.
+        config_yaml: The merged configuration, as ``config.yaml`` in it.
+    """
+
+    path: Path
+    config_yaml: str
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @classmethod
+    def open(cls, config: TrainConfig) -> RunFolder:
+        """Makes the folder, or takes up the one that is there.
+
+        Raises:
+            RunFolderError: It cannot be written, or holds a run that this configuration does not continue.
+        """
+        folder = cls(Path(config.runs) / config.run_name, save_config(config))
+        if latest_checkpoint(folder.checkpoints) is not None:
+            folder._check_continuation(config)
+        dist.barrier()
+        if dist.get_global_rank() == 0:
+            folder._write_config()
+        dist.barrier()
+        return folder
+
+    def _check_continuation(self, config: TrainConfig) -> None:
+        if not config.autoresume:
+            raise RunFolderError(f"{self.path} already holds a run and autoresume is false: choose another run_name")
+        before = _flat(OmegaConf.create((self.path / "config.yaml").read_text(encoding="utf-8")))
+        now = _flat(OmegaConf.create(self.config_yaml))
+        for key in sorted(before.keys() | now.keys()):
+            if before.get(key) != now.get(key) and not _is_free(key):
+                raise RunFolderError(
+                    f"{self.path} holds a run with {key}={before.get(key)!r}, now it is {now.get(key)!r}: choose "
+                    "another run_name, or restore the key to continue that run"
+                )
+
+    def _write_config(self) -> None:
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            beside = self.path / "config.yaml.partial"
+            beside.write_text(self.config_yaml, encoding="utf-8")
+            beside.rename(self.path / "config.yaml")
+        except OSError as error:
+            raise RunFolderError(
+                f"cannot write the run's folder {self.path} ({error.strerror}): set runs=<a folder that you can write>"
+            ) from error
+
+    @contextmanager
+    def shard_cache(self) -> Iterator[str]:
+        """A folder for downloaded shards that this process group alone uses, removed at the end."""
+        paths = [tempfile.mkdtemp(prefix="shards-") if dist.get_local_rank() == 0 else ""]
+        gathered = dist.all_gather_object(paths[0])
+        local = gathered[dist.get_global_rank() - dist.get_local_rank()]
+        try:
+            yield local
+        finally:
+            if dist.get_local_rank() == 0:
+                shutil.rmtree(local, ignore_errors=True)
+
+
+def _flat(config, prefix: str = "") -> dict[str, object]:
+    values: dict[str, object] = {}
+    for key, value in OmegaConf.to_container(config).items() if not isinstance(config, dict) else config.items():
+        if isinstance(value, dict):
+            values.update(_flat(value, f"{prefix}{key}."))
+        else:
+            values[f"{prefix}{key}"] = value
+    return values
+
+
+def _is_free(key: str) -> bool:
+    return any(key == free or key.startswith(f"{free}.") for free in _FREE_KEYS)

@@ -1,0 +1,176 @@
+"""Pre-finetune: many tasks at once, on top of a pretrained backbone.
+
+    composer recipe/train.py yamls/roberta_base.yaml data.store=s3://bucket/shards
+    composer -n 2 recipe/train.py yamls/demo.yaml optimizer.lr=1e-4 run_name=warm
+
+The run goes to runs/<run_name>/: config.yaml, metrics.jsonl, tensorboard/, checkpoints/ (the last ones and the best).
+The same command continues an interrupted run. Every key is explained below, in recipe/config.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from pathlib import Path
+
+from composer import Trainer
+from composer.core import Algorithm, Callback, Evaluator
+from composer.loggers import LoggerDestination, MLFlowLogger, TensorboardLogger, WandBLogger
+from composer.utils import dist, reproducibility
+
+import recipe.config
+from recipe.algorithms.log_n_scaling import LogNLossScaling
+from recipe.algorithms.r3f import R3F, R4F
+from recipe.callbacks.aggregate import Aggregate, BestCheckpoint
+from recipe.callbacks.jsonl_logger import JSONLLogger
+from recipe.callbacks.resume import RestoreRNG, StopOnSignal
+from recipe.callbacks.task_loss import TaskLoss
+from recipe.callbacks.throughput import Throughput
+from recipe.checkpoint import FILENAME, RunRecord, check_architecture, latest_checkpoint, read_checkpoint
+from recipe.config import AlgorithmsConfig, TrainConfig, load_config
+from recipe.data.loader import build_evaluation_data, build_train_data
+from recipe.data.store import open_store
+from recipe.data.tokenizer import load_tokenizer
+from recipe.distributed import GlooShardedMean, initialize_ranks, parallelism_config, resolve_precision
+from recipe.errors import UserError
+from recipe.models import MultitaskModel, build_model
+from recipe.optimizer import build_clipping, build_optimizer, build_scheduler
+from recipe.run_folder import RunFolder
+from recipe.tasks import get_task
+
+
+def train(config: TrainConfig) -> RunFolder:
+    """Runs or continues the pre-finetuning that ``config`` describes, and returns its folder."""
+    initialize_ranks()
+    reproducibility.seed_all(config.seed)
+    folder = RunFolder.open(config)
+    tokenizer = load_tokenizer(config.backbone.tokenizer or config.backbone.name)
+    model = build_model(config, tokenizer)
+    checkpoint = latest_checkpoint(folder.checkpoints)
+    if checkpoint is not None:
+        check_architecture(model.network, read_checkpoint(checkpoint))
+
+    with folder.shard_cache() as cache:
+        shards = {split: open_store(config.data.store, tokenizer, config.tasks, split, cache) for split in SPLITS}
+        train_data = build_train_data(
+            shards["train"],
+            config.data.plan(config.seed),
+            encoder_decoder=model.network.encoder_decoder,
+            pad_token_id=tokenizer.pad_token_id,
+            workers=config.data.workers,
+        )
+        evaluation_data = build_evaluation_data(
+            shards["validation"],
+            token_budget=config.data.token_budget,
+            encoder_decoder=model.network.encoder_decoder,
+            pad_token_id=tokenizer.pad_token_id,
+            max_examples=config.data.max_validation_examples,
+        )
+        restore_rng, stop = RestoreRNG(), StopOnSignal(config.save_interval)
+        trainer = Trainer(
+            run_name=config.run_name,
+            model=model,
+            train_dataloader=train_data,
+            device_train_microbatch_size=1,  # split_batch decides: a batch is its list of microbatches
+            eval_dataloader=[
+                Evaluator(label=task.key, dataloader=data, metric_names=[f"^{task.key}/"], device_eval_microbatch_size=1)
+                for task, data in evaluation_data.items()
+            ],
+            eval_interval=config.eval_interval,
+            max_duration=config.max_duration,
+            optimizers=build_optimizer(model, config.optimizer),
+            schedulers=build_scheduler(config.optimizer),
+            algorithms=build_algorithms(config, model),
+            callbacks=[
+                restore_rng,
+                stop,
+                RunRecord(folder.config_yaml, config.tasks, model.network.backbone.config.to_json_string(), tokenizer),
+                TaskLoss(model, config.tasks, config.logging.interval),
+                Throughput(config.logging.interval),
+                Aggregate({key: get_task(key).primary_metric for key in config.tasks}),
+                BestCheckpoint(folder.checkpoints),
+            ],
+            loggers=build_loggers(config, folder),
+            precision=resolve_precision(config.precision),
+            parallelism_config=parallelism_config(config.parallelism),
+            seed=config.seed,
+            dist_timeout=1800.0,
+            save_folder=str(folder.checkpoints),
+            save_filename=FILENAME,
+            save_latest_filename=None,
+            save_interval=stop.save_now,
+            save_num_checkpoints_to_keep=config.keep_checkpoints,
+            save_overwrite=True,
+            load_path=None if checkpoint is None else str(checkpoint),
+            progress_bar=config.logging.progress_bar,
+            log_to_console=not config.logging.progress_bar,
+            console_log_interval=f"{config.logging.interval}ba",
+        )
+        restore_rng.trainer = trainer
+        trainer.fit()
+        trainer.close()
+    return folder
+
+
+SPLITS = ("train", "validation")
+
+
+def build_algorithms(config: TrainConfig, model: MultitaskModel) -> list[Algorithm]:
+    """The algorithms that the YAML switches on."""
+    algorithms: list[Algorithm] = [build_clipping(config.optimizer)]
+    if config.algorithms.log_n_scaling:
+        algorithms.append(LogNLossScaling(model.log_outcomes))
+    if config.algorithms.r3f.enabled:
+        algorithms.append(build_r3f(config.algorithms, model, config.seed))
+    if GlooShardedMean.needed(config.parallelism):
+        algorithms.append(GlooShardedMean())
+    return algorithms
+
+
+def build_r3f(config: AlgorithmsConfig, model: MultitaskModel, seed: int) -> R3F:
+    arguments = {
+        "weight": config.r3f.weight,
+        "eps": config.r3f.eps,
+        "noise": config.r3f.noise.value,
+        "seed": seed,
+        "embeddings": lambda _: model.network.embeddings,
+        "divergence": model.divergence,
+    }
+    if config.r3f.spectral_norm:
+        return R4F(projections=lambda _: model.network.classification_projections(), **arguments)
+    return R3F(**arguments)
+
+
+def build_loggers(config: TrainConfig, folder: RunFolder) -> list[LoggerDestination]:
+    loggers: list[LoggerDestination] = [JSONLLogger(folder.path)]
+    if config.logging.tensorboard:
+        loggers.append(TensorboardLogger(log_dir=str(folder.path / "tensorboard"), flush_interval=config.logging.interval))
+    if config.logging.wandb is not None:
+        loggers.append(WandBLogger(**config.logging.wandb))
+    if config.logging.mlflow is not None:
+        loggers.append(MLFlowLogger(**config.logging.mlflow))
+    return loggers
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="composer recipe/train.py",
+        description=__doc__,
+        epilog=inspect.getsource(recipe.config).split("@dataclass", 1)[1].split("def load_config")[0],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("yaml", help="configuration of the run, e.g. yamls/roberta_base.yaml")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys that differ, e.g. optimizer.lr=1e-5")
+    arguments = parser.parse_args()
+    try:
+        folder = train(load_config(arguments.yaml, arguments.overrides))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    if dist.get_global_rank() == 0:
+        print(f"done: {folder.path}. Evaluate it with: make eval RUN={folder.path}")
+
+
+if __name__ == "__main__":
+    main()

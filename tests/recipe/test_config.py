@@ -1,0 +1,59 @@
+"""The door: every shipped YAML passes, everything wrong stops with the key's name and the fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from recipe.config import ConfigError, Strategy, load_config, save_config
+
+YAMLS = sorted((Path(__file__).parents[2] / "yamls").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
+def test_every_shipped_yaml_loads_and_survives_saving(path, tmp_path):
+    config = load_config(path)
+    saved = tmp_path / "config.yaml"
+    saved.write_text(save_config(config))
+    assert load_config(saved) == config
+
+
+def test_overrides_win_over_the_file():
+    config = load_config(YAMLS[0], ["optimizer.lr=3e-4", "data.strategy=heterogeneous", "tasks=[cola,rte]"])
+    assert (config.optimizer.lr, config.data.strategy, config.tasks) == (3e-4, Strategy.HETEROGENEOUS, ["cola", "rte"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.token_buget=5", r"unknown key data.token_buget: did you mean data.token_budget\?"),
+        ("optimiser.lr=1", r"unknown key optimiser: did you mean optimizer\?"),
+        ("optimizer.lr=fast", r"optimizer.lr.*'fast'"),
+        ("data.step_examples=1.5", r"data.step_examples.*1.5"),
+        ("data.strategy=mixd", r"data.strategy.*mixd"),
+        ("tasks=[cola,rtee]", r"unknown task 'rtee': did you mean 'rte'\?"),
+        ("tasks=[cola,cola]", r"cola twice"),
+        ("tasks=[]", r"tasks is empty"),
+        ("data.token_budget=0", r"data.token_budget=0 must be positive"),
+        ("max_duration=3days", r"max_duration='3days' is no duration"),
+        ("backbone.name=x", r"either backbone.name .* or backbone.config"),
+        ("seed", r"'seed' has no '='"),
+    ],
+)
+def test_a_wrong_value_is_named_with_the_fix(override, message):
+    demo = next(path for path in YAMLS if path.stem == "demo")
+    with pytest.raises(ConfigError, match=message):
+        load_config(demo, [override])
+
+
+def test_a_missing_mandatory_key_is_named(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("run_name: x\nbackbone: {name: roberta-base}\ntasks: [cola]\n")
+    with pytest.raises(ConfigError, match=r"data.store"):
+        load_config(path)
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(ConfigError, match=r"no configuration at nowhere.yaml"):
+        load_config("nowhere.yaml")
