@@ -6,17 +6,21 @@ evaluated and exported without the run folder.
 
 from __future__ import annotations
 
+import pickle
 import re
 import zipfile
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from composer import Callback
+from numpy._core.multiarray import _reconstruct
 from torch import nn
-from transformers import PreTrainedTokenizerBase
+from torch.torch_version import TorchVersion
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from recipe.errors import UserError
 
@@ -85,7 +89,8 @@ class Checkpoint:
     batch: int
 
 
-_PLAIN_GLOBALS = [np.ndarray, np.dtype, np._core.multiarray._reconstruct, type(np.dtype(np.uint32))]  # random states
+# Random states, times and versions, which Composer stores as objects. Nothing else is let in.
+_PLAIN_GLOBALS = [np.ndarray, np.dtype, _reconstruct, type(np.dtype(np.uint32)), timedelta, TorchVersion]
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -104,7 +109,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         record = dict(state["callbacks"])["RunRecord"]
         weights = {name.removeprefix("network."): value for name, value in state["model"].items()}
         return Checkpoint(path, weights, batch=state["timestamp"]["Timestamp"]["batch"], **record)
-    except (RuntimeError, KeyError, EOFError, TypeError, OSError, zipfile.BadZipFile) as error:
+    except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError, TypeError, OSError) as error:
         raise CheckpointError(f"{path} is not a checkpoint of this recipe or is damaged ({error})") from error
 
 
@@ -128,7 +133,7 @@ def load_weights(network: nn.Module, checkpoint: Checkpoint) -> None:
 
 
 def check_architecture(network: nn.Module, checkpoint: Checkpoint) -> None:
-    """Raises :class:`CheckpointError` unless names and shapes are the network's (Composer's own resume is not strict)."""
+    """Raises :class:`CheckpointError` unless names and shapes are the network's (Composer's resume is not strict)."""
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in checkpoint.weights.items()}
     for name in sorted(wanted.keys() | found.keys()):

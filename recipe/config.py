@@ -15,6 +15,7 @@ from typing import Any, Optional, get_type_hints
 
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from recipe.data.batch_plan import PlanSettings, Strategy
 from recipe.errors import UserError
@@ -190,11 +191,27 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
             raise ConfigError(f"override {override!r} has no '=': write key=value, e.g. optimizer.lr=1e-5")
     try:
         given = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
-        _check_keys(OmegaConf.to_container(given, resolve=False), TrainConfig, f"{path}: ")
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
+    return parse_config(given, str(path))
+
+
+def parse_config(given: Any, where: str) -> TrainConfig:
+    """Fills in the defaults and checks names, types and values.
+
+    Args:
+        given: The keys that differ from the defaults.
+        where: What errors call their origin.
+
+    Raises:
+        ConfigError: With the key at fault, and the nearest valid one if it is unknown.
+    """
+    try:
+        _check_keys(OmegaConf.to_container(given, resolve=False), TrainConfig, f"{where}: ")
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), given))
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"{path}: {getattr(error, 'full_key', None) or 'configuration'}: {reason}") from error
+        raise ConfigError(f"{where}: {getattr(error, 'full_key', None) or 'configuration'}: {reason}") from error
     assert isinstance(config, TrainConfig)
     _check_values(config)
     return config

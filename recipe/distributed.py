@@ -47,6 +47,7 @@ class GlooShardedMean(Algorithm):
         return event == Event.BEFORE_BACKWARD
 
     def apply(self, event: Event, state: State, logger: Logger) -> None:
+        assert isinstance(state.loss, torch.Tensor)
         state.loss = state.loss / dist.get_world_size()
 
     @staticmethod

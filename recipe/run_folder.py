@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import yaml
 from composer.utils import dist
-from omegaconf import OmegaConf
 
 from recipe.checkpoint import latest_checkpoint
 from recipe.config import TrainConfig, save_config
@@ -77,8 +78,8 @@ class RunFolder:
     def _check_continuation(self, config: TrainConfig) -> None:
         if not config.autoresume:
             raise RunFolderError(f"{self.path} already holds a run and autoresume is false: choose another run_name")
-        before = _flat(OmegaConf.create((self.path / "config.yaml").read_text(encoding="utf-8")))
-        now = _flat(OmegaConf.create(self.config_yaml))
+        before = _flat(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
+        now = _flat(yaml.safe_load(self.config_yaml))
         for key in sorted(before.keys() | now.keys()):
             if before.get(key) != now.get(key) and not _is_free(key):
                 raise RunFolderError(
@@ -110,9 +111,9 @@ class RunFolder:
                 shutil.rmtree(local, ignore_errors=True)
 
 
-def _flat(config, prefix: str = "") -> dict[str, object]:
-    values: dict[str, object] = {}
-    for key, value in OmegaConf.to_container(config).items() if not isinstance(config, dict) else config.items():
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in config.items():
         if isinstance(value, dict):
             values.update(_flat(value, f"{prefix}{key}."))
         else:

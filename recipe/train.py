@@ -12,10 +12,9 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
-from pathlib import Path
 
 from composer import Trainer
-from composer.core import Algorithm, Callback, Evaluator
+from composer.core import Algorithm, Evaluator
 from composer.loggers import LoggerDestination, MLFlowLogger, TensorboardLogger, WandBLogger
 from composer.utils import dist, reproducibility
 
@@ -56,17 +55,18 @@ def train(config: TrainConfig) -> RunFolder:
         train_data = build_train_data(
             shards["train"],
             config.data.plan(config.seed),
-            encoder_decoder=model.network.encoder_decoder,
-            pad_token_id=tokenizer.pad_token_id,
+            tokenizer,
+            encoder_decoder=model.network.is_encoder_decoder,
             workers=config.data.workers,
         )
         evaluation_data = build_evaluation_data(
             shards["validation"],
+            tokenizer,
             token_budget=config.data.token_budget,
-            encoder_decoder=model.network.encoder_decoder,
-            pad_token_id=tokenizer.pad_token_id,
+            encoder_decoder=model.network.is_encoder_decoder,
             max_examples=config.data.max_validation_examples,
         )
+        primary_metrics = {key: get_task(key).primary_metric for key in config.tasks}
         restore_rng, stop = RestoreRNG(), StopOnSignal(config.save_interval)
         trainer = Trainer(
             run_name=config.run_name,
@@ -74,7 +74,9 @@ def train(config: TrainConfig) -> RunFolder:
             train_dataloader=train_data,
             device_train_microbatch_size=1,  # split_batch decides: a batch is its list of microbatches
             eval_dataloader=[
-                Evaluator(label=task.key, dataloader=data, metric_names=[f"^{task.key}/"], device_eval_microbatch_size=1)
+                Evaluator(
+                    label=task.key, dataloader=data, metric_names=[f"^{task.key}/"], device_eval_microbatch_size=1
+                )
                 for task, data in evaluation_data.items()
             ],
             eval_interval=config.eval_interval,
@@ -88,7 +90,7 @@ def train(config: TrainConfig) -> RunFolder:
                 RunRecord(folder.config_yaml, config.tasks, model.network.backbone.config.to_json_string(), tokenizer),
                 TaskLoss(model, config.tasks, config.logging.interval),
                 Throughput(config.logging.interval),
-                Aggregate({key: get_task(key).primary_metric for key in config.tasks}),
+                Aggregate(primary_metrics),
                 BestCheckpoint(folder.checkpoints),
             ],
             loggers=build_loggers(config, folder),
@@ -134,18 +136,17 @@ def build_r3f(config: AlgorithmsConfig, model: MultitaskModel, seed: int) -> R3F
         "eps": config.r3f.eps,
         "noise": config.r3f.noise.value,
         "seed": seed,
-        "embeddings": lambda _: model.network.embeddings,
         "divergence": model.divergence,
     }
-    if config.r3f.spectral_norm:
-        return R4F(projections=lambda _: model.network.classification_projections(), **arguments)
-    return R3F(**arguments)
+    return (R4F if config.r3f.spectral_norm else R3F)(**arguments)
 
 
 def build_loggers(config: TrainConfig, folder: RunFolder) -> list[LoggerDestination]:
     loggers: list[LoggerDestination] = [JSONLLogger(folder.path)]
     if config.logging.tensorboard:
-        loggers.append(TensorboardLogger(log_dir=str(folder.path / "tensorboard"), flush_interval=config.logging.interval))
+        loggers.append(
+            TensorboardLogger(log_dir=str(folder.path / "tensorboard"), flush_interval=config.logging.interval)
+        )
     if config.logging.wandb is not None:
         loggers.append(WandBLogger(**config.logging.wandb))
     if config.logging.mlflow is not None:

@@ -38,7 +38,7 @@ def _without_csv_escapes(text: str) -> str:
 def _without_wire_escapes(text: str) -> str:
     """AG News keeps its feed's character references, which lost their ampersand, and backslashes for line breaks."""
     text = re.sub(r" ?&?(#\d+;)", r"&\1", text)
-    return html.unescape(re.sub(r"&?\b(quot|amp|lt|gt);", r"&\1;", text)).replace("\\", " ")
+    return html.unescape(re.sub(r"&?\b(quot|amp|apos|lt|gt);", r"&\1;", text)).replace("\\", " ")
 
 
 def _multirc(task: Task, row: Row) -> ClassificationExample:
@@ -92,11 +92,12 @@ def _wsc(task: Task, row: Row) -> ClassificationExample:
     ``span2_index`` counts white-space separated tokens, and the token may carry punctuation that the span has not.
     """
     text, pronoun = read_text(row["text"]), read_text(row["span2_text"])
-    starts = [match.start() for match in re.finditer(r"\S+", text)]
-    if not 0 <= row["span2_index"] < len(starts):
-        raise InvalidData(f"task {task.key}: span2_index {row['span2_index']} is outside 0..{len(starts) - 1}")
-    start = text.lower().find(pronoun.lower(), starts[row["span2_index"]])
-    if start < 0:
+    tokens = [match.span() for match in re.finditer(r"\S+", text)]
+    if not 0 <= row["span2_index"] < len(tokens):
+        raise InvalidData(f"task {task.key}: span2_index {row['span2_index']} is outside 0..{len(tokens) - 1}")
+    token_start, token_end = tokens[row["span2_index"]]
+    start = text.lower().find(pronoun.lower(), token_start)
+    if not token_start <= start < token_end:
         raise Unusable("the pronoun is not where its index says")
     return ClassificationExample(
         text=_marked(text, start, start + len(pronoun)),

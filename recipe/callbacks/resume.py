@@ -8,10 +8,9 @@ from types import FrameType
 
 import torch
 from composer import Callback, Trainer
-from composer.callbacks.checkpoint_saver import checkpoint_periodically
 from composer.core import Event, State
 from composer.loggers import Logger
-from composer.utils import dist, reproducibility
+from composer.utils import create_interval_scheduler, dist, reproducibility
 
 
 class RestoreRNG(Callback):
@@ -36,7 +35,7 @@ class StopOnSignal(Callback):
     """
 
     def __init__(self, save_interval: str):
-        self._due = checkpoint_periodically(save_interval)
+        self._due = create_interval_scheduler(save_interval)
         self._signal = 0
         self._stopping = False
 
@@ -58,7 +57,9 @@ class StopOnSignal(Callback):
     def batch_start(self, state: State, logger: Logger) -> None:
         if self._stopping:
             if dist.get_global_rank() == 0:
-                print(f"stopped after step {state.timestamp.batch.value}: run the same command to go on", file=sys.stderr)
+                print(
+                    f"stopped after step {state.timestamp.batch.value}: run the same command to go on", file=sys.stderr
+                )
             sys.exit(128 + self._signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

@@ -55,8 +55,8 @@ def _segments(examples: Sequence[tuple[Task, Stored]]) -> list[Segment]:
             family=task.family.value,
             rows=(row, row + n_rows),
             examples=(example, example + len(stored)),
+            **_targets(task.family, stored),
         )
-        segment.update(_targets(task.family, stored))
         if "reference" in stored[0]:
             segment["references"] = [_reference(columns) for columns in stored]
         segments.append(segment)
@@ -64,21 +64,21 @@ def _segments(examples: Sequence[tuple[Task, Stored]]) -> list[Segment]:
     return segments
 
 
-def _targets(family: Family, stored: list[Stored]) -> Segment:
+def _targets(family: Family, stored: list[Stored]) -> dict[str, Any]:
     counts = torch.tensor([len(columns["row_lengths"]) for columns in stored])
     if family is Family.CLASSIFICATION:
-        return Segment(labels=torch.tensor([columns["label"] for columns in stored]))
+        return {"labels": torch.tensor([columns["label"] for columns in stored])}
     if family is Family.COMMONSENSE:
-        return Segment(labels=torch.tensor([columns["label"] for columns in stored]), choices=counts)
+        return {"labels": torch.tensor([columns["label"] for columns in stored]), "choices": counts}
     if family is Family.MRC:
-        return Segment(
-            row_example=torch.repeat_interleave(torch.arange(len(stored)), counts),
-            spans=_stack([columns["spans"] for columns in stored]),
-            context=_stack([columns["context"] for columns in stored]),
-        )
+        return {
+            "row_example": torch.repeat_interleave(torch.arange(len(stored)), counts),
+            "spans": _stack([columns["spans"] for columns in stored]),
+            "context": _stack([columns["context"] for columns in stored]),
+        }
     if family is Family.SUMMARIZATION:
         targets = [torch.from_numpy(columns["target"].astype(np.int64)) for columns in stored]
-        return Segment(target_ids=torch.nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=IGNORE))
+        return {"target_ids": torch.nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=IGNORE)}
     raise ValueError(f"family {family.value!r} is learned by fine-tuning only, not in pre-finetuning")
 
 

@@ -15,6 +15,7 @@ import torch
 from composer.core import DataSpec
 from composer.utils import dist
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from recipe.data.batch_plan import Examples, Ids, PlanSettings, Strategy, check_budget, cut_step, plan_epoch
 from recipe.data.collate import collate
@@ -113,7 +114,12 @@ class EvaluationSampler(DistributedSampler):
 
 
 def build_train_data(
-    store: ShardStore, settings: PlanSettings, *, encoder_decoder: bool, pad_token_id: int, workers: int
+    store: ShardStore,
+    settings: PlanSettings,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    encoder_decoder: bool,
+    workers: int,
 ) -> DataSpec:
     """The training data of a run.
 
@@ -129,16 +135,16 @@ def build_train_data(
         "data.step_examples": settings.step_examples,
         "data.max_examples_per_task": settings.max_examples_per_task,
     }
-    dataset = MicrobatchDataset(store, pad_token_id, plan)
+    dataset = MicrobatchDataset(store, cast(int, tokenizer.pad_token_id), plan)
     return _data_spec(dataset, PlanSampler(dataset, examples, settings), workers)
 
 
 def build_evaluation_data(
     store: ShardStore,
+    tokenizer: PreTrainedTokenizerFast,
     *,
     token_budget: int,
     encoder_decoder: bool,
-    pad_token_id: int,
     max_examples: int | None = None,
 ) -> dict[Task, DataSpec]:
     """Evaluation data, one per task; ``max_examples`` takes a fixed random sample of larger splits."""
@@ -150,7 +156,7 @@ def build_evaluation_data(
         ids = np.flatnonzero(store.task_of == index)
         if max_examples is not None and len(ids) > max_examples:
             ids = np.sort(np.random.default_rng(0).choice(ids, max_examples, replace=False))
-        dataset = MicrobatchDataset(store, pad_token_id)
+        dataset = MicrobatchDataset(store, cast(int, tokenizer.pad_token_id))
         specs[task] = _data_spec(dataset, EvaluationSampler(dataset, examples, settings, ids), workers=0)
     return specs
 

@@ -15,16 +15,21 @@ from torch import Tensor
 IGNORE = -100  # target positions that count for nothing
 
 
-class Segment(TypedDict, total=False):
-    """The rows of a microbatch that belong to one task: always contiguous, examples in the same order.
-
-    ``task``, ``family``, ``rows`` and ``examples`` are always there; the targets are those of the family.
-    """
+class _Place(TypedDict):
+    """What every segment has."""
 
     task: str  # key of the task
     family: str  # value of recipe.tasks.Family
     rows: tuple[int, int]  # [start, stop) into the microbatch's R rows
     examples: tuple[int, int]  # [start, stop) into the microbatch's B examples
+
+
+class Segment(_Place, total=False):
+    """The rows of a microbatch that belong to one task: always contiguous, examples in the same order.
+
+    Besides its place a segment has the targets of its family.
+    """
+
     labels: Tensor  # (b,) int64: class (classification) or right choice (commonsense)
     choices: Tensor  # (b,) int64: rows of each example, in order (commonsense)
     row_example: Tensor  # (r,) int64: which of the segment's b examples a window belongs to (mrc)

@@ -1,0 +1,17 @@
+"""Backbone, heads, per-example losses, and the one ComposerModel that joins them."""
+
+from recipe.models.backbone import BackboneError
+from recipe.models.build import HEADS_JSON, HEADS_WEIGHTS, build_model, describe_heads, restore_model
+from recipe.models.multitask import MultitaskModel
+from recipe.models.network import MultitaskNetwork
+
+__all__ = [
+    "HEADS_JSON",
+    "HEADS_WEIGHTS",
+    "BackboneError",
+    "MultitaskModel",
+    "MultitaskNetwork",
+    "build_model",
+    "describe_heads",
+    "restore_model",
+]

@@ -25,7 +25,7 @@ COLOURS = {
 GREY = "#8A8A8A"
 _ROW = 0.25  # inches a task takes
 _GAP = 0.8  # rows between two families
-_HEADROOM, _FOOTROOM = 0.95, 0.6  # inches for title and legend, and for the axis
+_HEADROOM, _FOOTROOM = 0.75, 0.6  # inches for title and legend, and for the axis
 
 
 def plot_results(path: Path, results: Sequence[TaskResult], run_name: str) -> None:
@@ -74,10 +74,10 @@ def _draw_task(axes: Axes, place: float, result: TaskResult) -> None:
 
 
 def _dress(axes: Axes, places: Sequence[float], results: Sequence[TaskResult]) -> None:
-    lowest = min(0.0, *(100 * min(result.score, result.baseline_score) for result in results))
-    axes.set_xlim(lowest - 4, 107)
+    left = min(-4.0, *(_left_end(result) for result in results))
+    axes.set_xlim(left, 107)
     axes.set_ylim(-1, places[-1] + 1)
-    axes.set_xticks([tick for tick in range(-100, 101, 20) if tick >= lowest - 4])
+    axes.set_xticks([tick for tick in range(-100, 101, 20) if tick >= left])
     axes.set_xlabel("primary metric, % (Matthews correlation x 100)", fontsize=9)
     axes.set_yticks(places, [result.task for result in results])
     for label, result in zip(axes.get_yticklabels(), results, strict=True):
@@ -91,6 +91,11 @@ def _dress(axes: Axes, places: Sequence[float], results: Sequence[TaskResult]) -
     axes.spines["bottom"].set_color(GREY)
 
 
+def _left_end(result: TaskResult) -> float:
+    label = 9 if result.score < result.baseline_score else 4
+    return min(100 * result.score - label, 100 * result.baseline_score - 4)
+
+
 def _title(figure: Figure, results: Sequence[TaskResult], run_name: str, height: float) -> None:
     title = f"{run_name}: {100 * aggregate(results):.1f} % over {len(results)} task{'s' if len(results) > 1 else ''}"
     figure.text(0.03, 1 - 0.18 / height, title, fontsize=12, fontweight="bold", va="top")
@@ -99,11 +104,14 @@ def _title(figure: Figure, results: Sequence[TaskResult], run_name: str, height:
     figure.legend(
         handles=[*handles, _dot("white", GREY, "baseline")],
         loc="upper left",
-        bbox_to_anchor=(0.02, 1 - 0.48 / height),
+        bbox_to_anchor=(0.025, 1 - 0.48 / height),
         ncols=len(handles) + 1,
         frameon=False,
         fontsize=8.5,
-        handletextpad=0.2,
+        borderpad=0,
+        borderaxespad=0,
+        handlelength=1,
+        handletextpad=0.4,
         columnspacing=1.4,
     )
 

@@ -1,13 +1,12 @@
 """What a system without learning scores, by the very metrics that score the model.
 
-One baseline a family: the training set's commonest class, a random choice, a random span of the context, the
-beginning of the document. A task that does not beat it has learned nothing.
+One baseline a family: the commonest class, a random choice, a random span of the context, the beginning of the
+document. A task that does not beat it has learned nothing.
 """
 
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,47 +16,43 @@ from recipe.tasks.metrics import build_metrics
 SPAN_WORDS = 3  # about the length of a SQuAD answer
 
 
-def baseline(
-    task: Task,
-    references: Sequence[Any],
-    *,
-    train_labels: Sequence[int] = (),
-    choices: Sequence[int] = (),
-    contexts: Sequence[str] = (),
-    documents: Sequence[str] = (),
-) -> tuple[str, dict[str, float]]:
+def baseline(task: Task, references: Sequence[Any], inputs: Sequence[Any] = ()) -> tuple[str, dict[str, float]]:
     """The task's baseline: its name and its score by metric.
 
     Args:
         task: Its family decides the baseline, its metrics the scores.
         references: One an example, as :mod:`recipe.tasks.metrics` takes them.
-        train_labels: The training examples' classes (classification).
-        choices: Each example's number of choices (commonsense).
-        contexts: Each example's context (mrc).
-        documents: Each example's document (summarization).
+        inputs: What the baseline looks at, one an example: number of choices (commonsense), context (mrc) or document
+            (summarization); nothing for classification.
 
     Raises:
-        ValueError: What the family's baseline needs is missing or not one an example, or it has no baseline.
+        ValueError: There are no examples, ``inputs`` is not one an example, or the family has no baseline.
     """
+    if not references:
+        raise ValueError(f"task {task.key!r}: no evaluation examples; convert its validation split")
     if task.family is Family.CLASSIFICATION:
-        _require(task, "train_labels", len(train_labels) > 0, "the training examples' classes")
-        return "majority class", score(task, majority_class(train_labels, len(references)), references)
+        return "constant class", best_constant_class(task, references)
+    if len(inputs) != len(references):
+        raise ValueError(
+            f"task {task.key!r}: {len(inputs)} baseline inputs but {len(references)} references; give one an example"
+        )
     if task.family is Family.COMMONSENSE:
-        _require(task, "choices", 0 < len(choices) == len(references), "the number of choices, one an example")
-        return "random choice", {"accuracy": random_choice_accuracy(choices)}
+        return "random choice", {"accuracy": random_choice_accuracy(inputs)}
     if task.family is Family.MRC:
-        _require(task, "contexts", len(contexts) == len(references), "the context, one an example")
-        return "random span", score(task, random_spans(contexts), references)
+        return "random span", score(task, random_spans(inputs), references)
     if task.family is Family.SUMMARIZATION:
-        _require(task, "documents", len(documents) == len(references), "the document, one an example")
-        return "lead", score(task, leads(documents, references), references)
+        return "lead", score(task, leads(inputs, references), references)
     raise ValueError(f"task {task.key!r}: family {task.family.value!r} has no baseline")
 
 
-def majority_class(train_labels: Sequence[int], examples: int) -> list[int]:
-    """The commonest class of the training set for every example, the smallest one on a tie."""
-    counts = Counter(train_labels)
-    return [min(counts, key=lambda label: (-counts[label], label))] * examples
+def best_constant_class(task: Task, references: Sequence[int]) -> dict[str, float]:
+    """The scores of the one class that, answered always, does best by the primary metric.
+
+    By accuracy that is the majority class. By F1 it is the positive class, where the majority class would score 0 and
+    make any other answer look good.
+    """
+    scores = [score(task, [label] * len(references), references) for label in range(len(task.labels))]
+    return max(scores, key=lambda metrics: metrics[task.primary_metric])
 
 
 def random_choice_accuracy(choices: Sequence[int]) -> float:
@@ -81,6 +76,7 @@ def score(task: Task, predictions: list[Any], references: Sequence[Any]) -> dict
     """Every metric of ``task`` on the predictions."""
     metrics = build_metrics(task)
     for metric in metrics.values():
+        metric.sync_on_compute = False  # all examples are here: summing over ranks would need every rank, on its device
         metric.update(predictions, references)
     return {name: float(metric.compute()) for name, metric in metrics.items()}
 
@@ -88,8 +84,3 @@ def score(task: Task, predictions: list[Any], references: Sequence[Any]) -> dict
 def _span(words: list[str], generator: random.Random) -> str:
     start = generator.randint(0, max(len(words) - SPAN_WORDS, 0))
     return " ".join(words[start : start + SPAN_WORDS])
-
-
-def _require(task: Task, argument: str, given: bool, meaning: str) -> None:
-    if not given:
-        raise ValueError(f"task {task.key!r}: the {task.family.value} baseline needs {argument}: {meaning}")

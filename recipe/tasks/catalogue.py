@@ -68,6 +68,7 @@ _SPAN = ("f1", "exact_match")
 _ROUGE = ("rougeL", "rouge1", "rouge2")
 _FALSE_TRUE = ("False", "True")
 _NLI = ("entailment", "neutral", "contradiction")
+_CHUNKS = ("ADJP", "ADVP", "CONJP", "INTJ", "LST", "NP", "PP", "PRT", "SBAR", "UCP", "VP")
 _GLUE, _SUPERGLUE = "nyu-mll/glue", "aps/super_glue"
 
 
@@ -112,12 +113,8 @@ _TASKS = (
         ("World", "Sports", "Business", "Sci/Tech"),
         evaluation_splits=("validation", "test"),
     ),
-    _classification(
-        "imdb", "stanfordnlp/imdb", "plain_text", ("neg", "pos"), evaluation_splits=("validation", "test")
-    ),
-    _classification(
-        "multi_nli", "nyu-mll/multi_nli", "default", _NLI, evaluation_splits=("validation_matched",)
-    ),
+    _classification("imdb", "stanfordnlp/imdb", "plain_text", ("neg", "pos"), evaluation_splits=("validation", "test")),
+    _classification("multi_nli", "nyu-mll/multi_nli", "default", _NLI, evaluation_splits=("validation_matched",)),
     _classification("snli", "stanfordnlp/snli", "plain_text", _NLI),
     _classification("hans", "jhu-cogsci/hans", "plain_text", ("entailment", "non-entailment")),
     _classification("rotten_tomatoes", "cornell-movie-review-data/rotten_tomatoes", "default", ("neg", "pos")),
@@ -189,10 +186,7 @@ _TASKS = (
         "eriktks/conll2000",
         "conll2000",
         ("f1",),
-        labels=tuple(
-            "O B-ADJP I-ADJP B-ADVP I-ADVP B-CONJP I-CONJP B-INTJ I-INTJ B-LST I-LST B-NP I-NP B-PP I-PP B-PRT I-PRT "
-            "B-SBAR I-SBAR B-UCP I-UCP B-VP I-VP".split()
-        ),
+        labels=("O", *(f"{mark}-{chunk}" for chunk in _CHUNKS for mark in "BI")),
         evaluation_splits=("test",),
         prefinetune=False,
     ),

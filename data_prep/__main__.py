@@ -1,0 +1,152 @@
+"""``python -m data_prep``: raw datasets -> a shard store."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from data_prep.sources import Source, SourceError, parse_source
+from recipe.data.manifest import SPLITS
+from recipe.tasks.catalogue import Family, UnknownTask, get_task
+
+DESCRIPTION = """\
+Convert raw datasets into a shard store: token ids in MDS shards, one stream for each task and split.
+
+Each stream appears when it is complete, so a conversion that was stopped goes on when it is started again: streams
+that are already there, from the same data with the same settings, are left alone.
+"""
+
+EXAMPLES = """\
+sources:
+  miniature          small generated datasets of every task, nothing to download
+  local:<folder>     Parquet files <folder>/<task>/<split>.parquet with the columns of the Hub's versions
+
+examples:
+  # every task that a folder has files of
+  python -m data_prep shards --source local:raw --tokenizer FacebookAI/roberta-large
+  # two tasks, a quick look
+  python -m data_prep /tmp/look --source local:raw --tokenizer facebook/bart-base --tasks rte,squad --limit 100
+  # what an encoder can learn
+  python -m data_prep shards --source local:raw --tokenizer FacebookAI/roberta-base \\
+      --families classification,commonsense,mrc --workers 16
+  # offline: train a small tokenizer first
+  python -m data_prep.train_tokenizer /tmp/tokenizer --source miniature
+  python -m data_prep /tmp/shards --source miniature --tokenizer /tmp/tokenizer --max-length 128
+
+exit code: 0 all streams are there; 2 something is wrong, said in one line for each task; 130 interrupted
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
+def comma_list(text: str) -> list[str]:
+    """``a,b`` -> ``["a", "b"]``"""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def positive(text: str) -> int:
+    """An argparse type: a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
+    return int(text)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m data_prep",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("store", help="folder of the shard store, new or existing; several tokenizers can share one")
+    add("--source", required=True, help="where raw rows come from (see below)")
+    add("--tokenizer", required=True, help="the backbone's: a name on the Hub or a folder")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--tasks", type=comma_list, help="keys, comma separated (default: all that the source has)")
+    which.add_argument("--families", type=comma_list, help="all tasks of these families, comma separated")
+    add("--exclude", type=comma_list, default=[], help="tasks to leave out, comma separated")
+    add("--splits", type=comma_list, default=list(SPLITS), help="default: train,validation")
+    add("--limit", type=positive, help="most rows of each split, evenly spaced over it (default: all)")
+    add("--max-length", type=positive, default=512, help="most tokens of a row (default: %(default)s)")
+    add("--max-target-length", type=positive, default=128, help="most tokens of a summary (default: %(default)s)")
+    add("--stride", type=positive, help="tokens that windows of a long context share (default: max-length / 4)")
+    add("--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: one a core, %(default)s)")
+    add("--overwrite", action="store_true", help="convert again what is already there")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        source = parse_source(options.source)
+        tasks = select_tasks(source, options.tasks, options.families, options.exclude)
+        unknown = [split for split in options.splits if split not in SPLITS]
+        if unknown or not options.splits:
+            raise SourceError(f"--splits {','.join(unknown)}: expected train, validation or both")
+    except (SourceError, UnknownTask) as error:
+        return fail(error)
+    return _convert(options, source, tasks)
+
+
+def fail(*errors: Exception) -> int:
+    """Say what is wrong, a line for each error; returns the exit code."""
+    for error in errors:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+    return 2
+
+
+def select_tasks(
+    source: Source, tasks: Sequence[str] | None, families: Sequence[str] | None = None, exclude: Sequence[str] = ()
+) -> list[str]:
+    """The keys of the tasks to convert.
+
+    Raises:
+        UnknownTask: A key that the catalogue does not have.
+        SourceError: A family that has no tasks to convert, a task that cannot be converted, or nothing is left.
+    """
+    from data_prep.adapters import ADAPTERS
+
+    storable = list(dict.fromkeys(get_task(key).family.value for key in ADAPTERS))
+    for family in families or ():
+        if family not in storable:
+            known = "is learned in fine-tuning only" if family in [f.value for f in Family] else "is unknown"
+            raise SourceError(f"--families: {family!r} {known}; choose from {', '.join(storable)}")
+    for key in (*(tasks or ()), *exclude):
+        if get_task(key).key not in ADAPTERS:
+            raise SourceError(f"task {key}: has no adapter in data_prep.adapters, so it cannot be converted")
+    chosen = list(dict.fromkeys(tasks)) if tasks else [key for key in source.tasks() if key in ADAPTERS]
+    chosen = [key for key in chosen if key not in exclude and (not families or get_task(key).family.value in families)]
+    if not chosen:
+        raise SourceError("no tasks left to convert: look at the source, --tasks, --families and --exclude")
+    return chosen
+
+
+def _convert(options: argparse.Namespace, source: Source, tasks: list[str]) -> int:
+    # Imported here: it takes seconds, and a mistyped option should be reported at once.
+    from data_prep.encode import Limits, LimitsError
+    from data_prep.run import USER_ERRORS, Settings, run
+
+    try:
+        limits = Limits(options.max_length, options.max_target_length, options.stride or options.max_length // 4)
+        settings = Settings(options.store, options.source, limits, options.limit, options.overwrite)
+        errors = run(source, tasks, options.splits, settings, options.tokenizer, options.workers)
+    except (*USER_ERRORS, LimitsError) as error:
+        errors = [error]
+    except KeyboardInterrupt:
+        print("interrupted: what is finished stays; the same command goes on from there", file=sys.stderr)
+        return 130
+    return fail(*errors) if errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,278 @@
+"""One task and split of a source -> one finished stream of the shard store.
+
+A stream is written beside its place and renamed into it once it is complete and verified: whatever happens to the
+process, nothing half-written is ever read. The same input gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from streaming import MDSWriter
+from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
+
+from data_prep.adapters import get_adapter
+from data_prep.encode import EncodedExample, Limits, encode
+from data_prep.examples import Example, InvalidData, Unusable
+from data_prep.sources import Rows, Source, SourceError, parse_source
+from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, VERSION, Manifest, columns, token_dtype
+from recipe.data.tokenizer import fingerprint, tokenizer_folder
+from recipe.errors import UserError
+from recipe.tasks.catalogue import get_task
+
+Report = Callable[[int], None]  # told how many more source rows were handled
+
+
+class ConversionError(UserError):
+    """A conversion that cannot be done or cannot be written: one line with the path or task and the fix."""
+
+
+USER_ERRORS = (ConversionError, InvalidData, SourceError)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all units of a conversion share.
+
+    Attributes:
+        store: Folder of the shard store.
+        source: As :func:`data_prep.sources.parse_source` reads it.
+        limits: Lengths and windows.
+        limit: Most rows of each split, evenly spaced over it, or None for all.
+        overwrite: Convert again what is already there.
+    """
+
+    store: str
+    source: str
+    limits: Limits
+    limit: int | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One task and split: what one process converts at a time."""
+
+    task: str
+    split: str
+    source_split: str
+    revision: str
+    rows: int  # that will be read
+
+    @property
+    def name(self) -> str:
+        return f"{self.task}/{self.split}"
+
+
+def plan_units(source: Source, tasks: Sequence[str], splits: Sequence[str], limit: int | None) -> list[Unit]:
+    """The units of a conversion, in the tasks' order.
+
+    Raises:
+        SourceError: The source lacks a split that a task needs.
+    """
+    units = []
+    for key in tasks:
+        there = source.splits(key)
+        for split in splits:
+            names = ("train",) if split == "train" else get_task(key).evaluation_splits
+            name = next((name for name in names if name in there), None)
+            if name is None:
+                raise SourceError(
+                    f"{key}: the source has no split for {split} (expected {' or '.join(names)}, it has "
+                    f"{', '.join(there) or 'nothing'}); provide it, or leave the task or the split out"
+                )
+            rows = source.rows(key, name)
+            revision = source.revision(key)
+            units.append(Unit(key, split, name, revision, rows if limit is None else min(limit, rows)))
+    return units
+
+
+def check_limits(limits: Limits, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Raises :class:`ConversionError` for rows longer than the tokenizer's model takes."""
+    if limits.max_length > tokenizer.model_max_length:
+        raise ConversionError(
+            f"--max-length {limits.max_length}: the model of tokenizer {tokenizer.name_or_path} "
+            f"takes at most {tokenizer.model_max_length} tokens"
+        )
+
+
+def unit_folder(unit: Unit, store: str, tokenizer: PreTrainedTokenizerFast) -> str:
+    return os.path.join(os.path.abspath(store), tokenizer_folder(tokenizer), unit.task, unit.split)
+
+
+def find_finished(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerFast) -> Manifest | None:
+    """The manifest of the unit's stream, if it is there and was made with the same settings from the same data."""
+    if settings.overwrite:
+        return None
+    try:
+        with open(os.path.join(unit_folder(unit, settings.store, tokenizer), MANIFEST), encoding="utf-8") as file:
+            manifest = Manifest.from_json(file.read())
+    except (OSError, ValueError):
+        return None
+    same = manifest.settings() == _expected(unit, settings, tokenizer).settings()
+    return manifest if same else None
+
+
+def convert_unit(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerFast, report: Report) -> Manifest:
+    """Convert one unit and publish its stream, in the place of an older one if there is one.
+
+    Raises:
+        InvalidData: The source contradicts the dataset's schema.
+        ConversionError: Not one example was usable, or the store cannot be written.
+    """
+    final = unit_folder(unit, settings.store, tokenizer)
+    partial = f"{final}.partial-{os.getpid()}"
+    try:
+        _remove_leftovers(final)
+        os.makedirs(partial)
+        manifest = _write(unit, settings, tokenizer, partial, report)
+        _publish(partial, final)
+    except OSError as error:
+        raise ConversionError(f"{error.filename or final}: cannot write the store: {error.strerror}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return manifest
+
+
+def _expected(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerFast) -> Manifest:
+    """The unit's manifest before anything was read."""
+    task, limits = get_task(unit.task), settings.limits
+    return Manifest(
+        version=VERSION,
+        task=task.key,
+        family=task.family.value,
+        split=unit.split,
+        source=parse_source(settings.source).name,
+        source_split=unit.source_split,
+        revision=unit.revision,
+        tokenizer=tokenizer.name_or_path,
+        fingerprint=fingerprint(tokenizer),
+        labels=task.labels,
+        max_length=limits.max_length,
+        max_target_length=limits.max_target_length,
+        stride=limits.stride,
+        train_windows=limits.train_windows,
+        limit=settings.limit,
+        read=0,
+        written=0,
+        dropped={},
+        tokens=0,
+        rows=0,
+    )
+
+
+def _write(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerFast, folder: str, report: Report) -> Manifest:
+    """Write shards, index, lengths and manifest into an empty folder."""
+    task, split = get_task(unit.task), unit.split
+    dropped: Counter[str] = Counter()
+    lengths: list[tuple[int, int, int]] = []
+    tokens = read = 0
+    # Not a context manager: on an exception that would finish the stream as if it were complete.
+    writer = MDSWriter(
+        out=folder,
+        columns=columns(task.family, split, token_dtype(len(tokenizer))),
+        compression="zstd",
+        hashes=["xxh64"],
+    )
+    try:
+        for rows in _read(unit, settings):
+            examples = _adapt(unit, rows, read, dropped)
+            for outcome in encode(examples, task.family, tokenizer, settings.limits, split):
+                if isinstance(outcome, EncodedExample):
+                    writer.write(outcome.columns)
+                    lengths.append((outcome.rows, outcome.longest, outcome.target))
+                    tokens += outcome.tokens
+                else:
+                    dropped[outcome] += 1
+            read += len(rows)
+            report(len(rows))
+    except BaseException:
+        writer.cancel_future_jobs()
+        raise
+    if not lengths:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.most_common()) or "it has no rows"
+        raise ConversionError(f"{unit.name}: not one usable example in {unit.source_split} ({reasons})")
+    writer.finish()
+    manifest = replace(
+        _expected(unit, settings, tokenizer),
+        read=read,
+        written=len(lengths),
+        dropped=dict(sorted(dropped.items())),
+        tokens=tokens,
+        rows=sum(rows for rows, _, _ in lengths),
+    )
+    np.save(os.path.join(folder, LENGTHS), np.array(lengths, np.int32), allow_pickle=False)
+    with open(os.path.join(folder, MANIFEST), "w", encoding="utf-8") as file:
+        file.write(manifest.to_json())
+    return manifest
+
+
+def _read(unit: Unit, settings: Settings) -> Iterator[Rows]:
+    """The unit's raw rows; with a limit, evenly spaced ones, for many datasets are sorted by label."""
+    source = parse_source(settings.source)
+    batches = source.read(unit.task, unit.source_split, get_adapter(unit.task).columns)
+    total = source.rows(unit.task, unit.source_split)
+    if settings.limit is None or settings.limit >= total:
+        yield from batches
+        return
+    position = 0
+    for rows in batches:
+        spaced = enumerate(rows, start=position)
+        yield [row for n, row in spaced if (n + 1) * settings.limit // total > n * settings.limit // total]
+        position += len(rows)
+
+
+def _adapt(unit: Unit, rows: Rows, read: int, dropped: Counter[str]) -> list[Example]:
+    """The rows' examples; counts those that cannot become one."""
+    convert = get_adapter(unit.task).convert
+    examples = []
+    for number, row in enumerate(rows, start=read + 1):
+        try:
+            examples.append(convert(row))
+        except Unusable as reason:
+            dropped[str(reason)] += 1
+        except InvalidData as error:
+            raise InvalidData(f"{unit.task}/{unit.source_split}, row {number} of those read: {error}") from error
+    return examples
+
+
+def _publish(partial: str, final: str) -> None:
+    """Rename a complete stream into its place."""
+    with open(os.path.join(partial, INDEX), encoding="utf-8") as file:
+        indexed = sum(shard["samples"] for shard in json.load(file)["shards"])
+    written = len(np.load(os.path.join(partial, LENGTHS), allow_pickle=False))
+    if indexed != written:
+        raise ConversionError(f"{partial}: the index has {indexed} examples, {written} were written; convert again")
+    replaced = f"{partial}-replaced"
+    if os.path.isdir(final):
+        os.rename(final, replaced)
+    os.rename(partial, final)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _remove_leftovers(final: str) -> None:
+    """Remove what killed processes left beside a stream's place."""
+    parent, name = os.path.split(final)
+    for entry in os.listdir(parent) if os.path.isdir(parent) else ():
+        match = re.fullmatch(re.escape(name) + r"\.partial-(\d+)(-replaced)?", entry)
+        if match and not _is_running_elsewhere(int(match[1])):
+            shutil.rmtree(os.path.join(parent, entry))
+
+
+def _is_running_elsewhere(process: int) -> bool:
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

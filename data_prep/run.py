@@ -1,0 +1,104 @@
+"""A whole conversion as the command line runs it: plan, convert what is missing, show progress, sum up."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
+
+from data_prep import convert
+from data_prep.convert import Settings, Unit, check_limits, find_finished, plan_units, unit_folder
+from data_prep.sources import Source
+from data_prep.summary import Entry, summarise
+from data_prep.workers import convert_units
+from recipe.data.manifest import LENGTHS, Manifest
+from recipe.data.tokenizer import TokenizerError, load_tokenizer, tokenizer_folder
+
+USER_ERRORS = (*convert.USER_ERRORS, TokenizerError)
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.finished_speed or task.speed or 0:,.0f} examples/s")
+
+
+def run(
+    source: Source, tasks: Sequence[str], splits: Sequence[str], settings: Settings, tokenizer_name: str, workers: int
+) -> list[Exception]:
+    """Convert, then print the summary of all streams that are there.
+
+    Returns:
+        The errors of the streams that could not be made.
+
+    Raises:
+        Any of ``USER_ERRORS``: nothing could be converted at all.
+    """
+    tokenizer = load_tokenizer(tokenizer_name)
+    check_limits(settings.limits, tokenizer)
+    units = plan_units(source, tasks, splits, settings.limit)
+    there = {unit: manifest for unit in units if (manifest := find_finished(unit, settings, tokenizer))}
+    made: dict[Unit, Manifest] = {}
+    start = time.monotonic()
+    errors = _convert([unit for unit in units if unit not in there], settings, tokenizer, workers, made)
+    _print_summary(units, there, made, settings.store, tokenizer, time.monotonic() - start)
+    return errors
+
+
+def _convert(
+    units: Sequence[Unit],
+    settings: Settings,
+    tokenizer: PreTrainedTokenizerFast,
+    workers: int,
+    made: dict[Unit, Manifest],
+) -> list[Exception]:
+    shown = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Speed(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*shown, console=Console(stderr=True), disable=not units) as progress:
+        bar = progress.add_task("converting", total=sum(unit.rows for unit in units))
+
+        def done(unit: Unit, manifest: Manifest) -> None:
+            made[unit] = manifest
+            progress.console.print(f"{unit.name}: {manifest.written:,} examples", highlight=False)
+
+        return convert_units(units, settings, tokenizer, workers, lambda rows: progress.advance(bar, rows), done)
+
+
+def _print_summary(
+    units: Sequence[Unit],
+    there: dict[Unit, Manifest],
+    made: dict[Unit, Manifest],
+    store: str,
+    tokenizer: PreTrainedTokenizerFast,
+    seconds: float,
+) -> None:
+    known = there | made
+    entries = [
+        Entry(known[unit], np.load(os.path.join(unit_folder(unit, store, tokenizer), LENGTHS)), unit in there)
+        for unit in units
+        if unit in known
+    ]
+    if not entries:
+        return
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160  # a log file has no width of its own
+    console.print(summarise(entries))
+    read = sum(manifest.read for manifest in made.values())
+    speed = f": {read:,} examples in {seconds:,.1f} s, {read / max(seconds, 1e-9):,.0f} a second" if made else ""
+    console.print(
+        f"{os.path.join(store, tokenizer_folder(tokenizer))}: {len(made)} streams converted, "
+        f"{len(there)} already there{speed}",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,104 @@
+"""One number for an evaluation during training, and the weights of the evaluation where it was best."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from composer.core import Callback, State
+from composer.loggers import Logger
+from composer.utils.checkpoint import save_checkpoint
+
+from recipe.checkpoint import BEST
+from recipe.report.results import aggregate_primary
+
+
+def evaluation_aggregate(state: State, primary_metrics: Mapping[str, str]) -> float:
+    """The last evaluation's aggregate: the report's own definition over the metrics ``<task>/<metric>``.
+
+    Args:
+        state: After an evaluation; the same on every rank.
+        primary_metrics: Primary metric by task.
+
+    Raises:
+        ValueError: A task's metric was not evaluated.
+    """
+    names = {task: f"{task}/{metric}" for task, metric in primary_metrics.items()}
+    missing = [name for name in names.values() if name not in state.eval_metric_values]
+    if missing:
+        raise ValueError(
+            f"the aggregate needs metrics that were not evaluated: {', '.join(missing)}; "
+            f"evaluated: {', '.join(state.eval_metric_values) or 'none'}; evaluate all tasks together"
+        )
+    return aggregate_primary({task: float(state.eval_metric_values[name]) for task, name in names.items()})
+
+
+class Aggregate(Callback):
+    """Logs ``metrics/aggregate`` after every evaluation.
+
+    Args:
+        primary_metrics: Primary metric by task.
+    """
+
+    def __init__(self, primary_metrics: Mapping[str, str]) -> None:
+        self.primary_metrics = dict(primary_metrics)
+
+    def eval_after_all(self, state: State, logger: Logger) -> None:
+        logger.log_metrics({"metrics/aggregate": evaluation_aggregate(state, self.primary_metrics)})
+
+
+class BestCheckpoint(Callback):
+    """Keeps the weights of the evaluation with the highest aggregate in ``<folder>/best-rank0.pt``.
+
+    A Composer checkpoint without what only resuming needs (optimizer, random states), hence a third of the size: it is
+    for evaluating and exporting. The best value so far is in every checkpoint, so a resumed run only replaces what it
+    improves on.
+
+    Args:
+        folder: A local folder.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.path = Path(folder) / BEST
+        self.best = float("-inf")
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        """Finds impossible combinations before the first step rather than after the first evaluation."""
+        _aggregate_callback(state)
+        if state.fsdp_sharded_state_dict_enabled:
+            raise ValueError(
+                f"{self.path.name} is one file, but the run saves sharded checkpoints; set state_dict_type to full"
+            )
+
+    def eval_after_all(self, state: State, logger: Logger) -> None:
+        aggregate = evaluation_aggregate(state, _aggregate_callback(state).primary_metrics)
+        if aggregate > self.best:
+            self.best = aggregate
+            # A collective: every rank gives its part, rank 0 gets a file.
+            partial = save_checkpoint(
+                state, str(self.path.with_name(f".partial-{BEST}")), ignore_keys=_drop_what_resuming_needs
+            )
+            if partial is not None:
+                os.replace(partial, self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best = state["best"]
+
+
+def _aggregate_callback(state: State) -> Aggregate:
+    for callback in state.callbacks:
+        if isinstance(callback, Aggregate):
+            return callback
+    raise ValueError("BestCheckpoint compares aggregates: add the Aggregate callback to the Trainer's callbacks")
+
+
+def _drop_what_resuming_needs(content: dict[str, Any]) -> None:
+    """Leaves tensors, plain values and the timestamp's durations."""
+    del content["rng"]
+    for key in ("optimizers", "schedulers", "metadata"):
+        content["state"].pop(key, None)

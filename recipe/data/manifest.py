@@ -1,0 +1,106 @@
+"""What a finished stream of the shard store says about itself, and the columns that its shards hold."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from recipe.tasks.catalogue import Family
+
+VERSION = 1  # of the stored format: raise it when columns or manifest change their meaning
+SPLITS = ("train", "validation")
+MANIFEST, LENGTHS, INDEX = "manifest.json", "lengths.npy", "index.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The provenance and the counts of one stream: one task, one split.
+
+    Attributes:
+        version: The stored format's version.
+        task: Key in the catalogue; ``family`` its family.
+        split: ``train`` or ``validation``; ``source_split`` the name it has in the source.
+        source: Kind of source; ``revision`` identifies the content that was read.
+        tokenizer: What ``--tokenizer`` was; ``fingerprint`` what it does (:func:`recipe.data.tokenizer.fingerprint`).
+        labels: The task's class names when it was converted.
+        max_length: Most tokens of a row; ``max_target_length`` of a target.
+        stride: Tokens that neighbouring windows share; ``train_windows`` the most windows of a training example.
+        limit: Most rows taken from the source, evenly spaced, or None for all.
+        read: Source rows taken; ``written`` examples in the shards; ``dropped`` counts of the others by reason.
+        tokens: Real tokens of all rows and targets together; ``rows`` the number of rows.
+    """
+
+    version: int
+    task: str
+    family: str
+    split: str
+    source: str
+    source_split: str
+    revision: str
+    tokenizer: str
+    fingerprint: str
+    labels: tuple[str, ...]
+    max_length: int
+    max_target_length: int
+    stride: int
+    train_windows: int
+    limit: int | None
+    read: int
+    written: int
+    dropped: dict[str, int]
+    tokens: int
+    rows: int
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        """Raises ``ValueError`` where the text is not a manifest."""
+        values = json.loads(text)
+        names = {field.name for field in fields(cls)}
+        if not isinstance(values, dict) or set(values) != names:
+            raise ValueError(f"expected an object with exactly the keys {sorted(names)}")
+        return cls(**{**values, "labels": tuple(values["labels"])})
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the stream's content: streams with equal settings need not be converted again."""
+        outcome = {"tokenizer", "read", "written", "dropped", "tokens", "rows"}
+        return {name: value for name, value in asdict(self).items() if name not in outcome}
+
+
+def token_dtype(vocabulary: int) -> str:
+    """The smallest unsigned type that holds every token id."""
+    return "uint16" if vocabulary <= 1 << 16 else "uint32"
+
+
+def columns(family: Family, split: str, token_dtype: str) -> dict[str, str]:
+    """MDS encoding of every column of a stream; one sample is one example with all its R rows.
+
+    ``tokens`` (sum of row lengths,): the rows' ids one after another, special tokens included.
+    ``row_lengths`` (R,); ``second`` (R,): the token where the row's second text starts, the row's length without one;
+    token types are 1 from there on.
+
+    - classification, commonsense: ``label``, the class or the right choice.
+    - mrc: ``spans`` (R, 2) first and last answer token, both 0 where the window has no answer;
+      ``context`` (R, 2) [start, stop) of the context's tokens in the row.
+    - summarization: ``target`` (T,) as the tokenizer builds a sequence.
+
+    The validation split adds ``reference``, what the metrics need: classification ``{"group": str}``,
+    commonsense ``{}``, mrc ``{"answers": [str], "context": str}``, summarization ``{"summary": str}``;
+    and for mrc ``offsets`` (sum of row lengths, 2): characters of the context that a token stands for, else (0, 0).
+    """
+    own: dict[Family, dict[str, str]] = {
+        Family.CLASSIFICATION: {"label": "int"},
+        Family.COMMONSENSE: {"label": "int"},
+        Family.MRC: {"spans": "ndarray:int32", "context": "ndarray:int32"},
+        Family.SUMMARIZATION: {"target": f"ndarray:{token_dtype}"},
+    }
+    if family not in own:
+        raise ValueError(f"{family.value} examples have no stored form; only {', '.join(f.value for f in own)} do")
+    every = {"tokens": f"ndarray:{token_dtype}", "row_lengths": "ndarray:int32", "second": "ndarray:int32"}
+    evaluation: dict[str, str] = {}
+    if split == "validation":
+        evaluation = {"reference": "json", **({"offsets": "ndarray:int32"} if family is Family.MRC else {})}
+    return every | own[family] | evaluation

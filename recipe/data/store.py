@@ -1,0 +1,247 @@
+"""The shard store's reader: ``<store>/<tokenizer>/<task>/<split>/``, a folder or a URL, read by index.
+
+MosaicML Streaming downloads, caches, verifies and decompresses; everything that could be wrong with a store is found
+out when it is opened, except for damage inside a shard, which its hash shows when it is first read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from streaming import Stream, StreamingDataset
+from streaming.base.storage import CloudDownloader
+from streaming.base.util import clean_stale_shared_memory
+from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
+
+from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, SPLITS, VERSION, Manifest, columns, token_dtype
+from recipe.data.tokenizer import fingerprint, tokenizer_folder
+from recipe.errors import UserError
+from recipe.tasks.catalogue import Task, get_task
+
+__all__ = ["Manifest", "ShardStore", "StoreError", "columns", "open_store", "token_dtype"]
+
+_REMOTE = 1  # streaming's state of a shard that has not been fetched
+
+
+class StoreError(UserError):
+    """A store that is missing, incomplete, damaged or made for something else: one line with the path and the fix."""
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """One verified stream: its folder or URL, what it says of itself, and its cache folder's name."""
+
+    task: Task
+    folder: str
+    manifest: Manifest
+    lengths: NDArray[np.int32]
+    cache_name: str
+
+
+class ShardStore:
+    """The examples of several tasks, numbered through in the tasks' order.
+
+    Attributes:
+        tasks: T tasks.
+        task_of: (N,) int32, each example's index into ``tasks``.
+        lengths: (N, 3) int32: rows, tokens of the longest row, target tokens of each example.
+        manifests: One for each task.
+    """
+
+    def __init__(self, opened: Sequence[_Opened], cache: str) -> None:
+        self.tasks: list[Task] = [one.task for one in opened]
+        self.manifests: list[Manifest] = [one.manifest for one in opened]
+        counts = [one.manifest.written for one in opened]
+        self.task_of: NDArray[np.int32] = np.repeat(np.arange(len(opened), dtype=np.int32), counts)
+        self.lengths: NDArray[np.int32] = np.concatenate([one.lengths for one in opened])
+        self._folders = [one.folder for one in opened]
+        self._cache = cache
+        self._dataset = _stream(opened, cache)
+
+    def __len__(self) -> int:
+        return len(self.task_of)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """The columns (:func:`columns`) of one example.
+
+        Raises:
+            StoreError: Its shard is damaged, missing, or cannot be fetched.
+        """
+        index = range(len(self))[index]
+        try:
+            return self._dataset[index]
+        except (ValueError, RuntimeError, OSError) as error:
+            raise self._explain(index, error) from error
+
+    def _explain(self, index: int, error: Exception) -> StoreError:
+        folder = self._folders[self.task_of[index]]
+        shard_id = int(self._dataset.spanner[index][0])
+        # Streaming leaves a shard that failed marked as being fetched: whoever asks for it next would wait for ever.
+        self._dataset._shard_states[shard_id] = _REMOTE
+        files = [part.basename for pair in self._dataset.shards[shard_id].file_pairs for part in pair if part]
+        path = f"{folder}/{files[-1]}"
+        if isinstance(error, FileNotFoundError | RuntimeError) or "Checksum" in str(error):
+            return StoreError(f"{path}: damaged or missing ({error}); delete {folder} and convert it again")
+        return StoreError(f"{path}: cannot be fetched into {self._cache} ({error}); check the connection and the disk")
+
+
+def open_store(
+    store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str], split: str, cache: str
+) -> ShardStore:
+    """Open one split of some tasks.
+
+    Args:
+        store: Folder or URL (``s3://``, ``gs://``, ...).
+        tokenizer: The one that the backbone uses; the shards must have been made with an equal one.
+        tasks: Keys, in the order that the store's ``tasks`` shall have.
+        split: ``train`` or ``validation``.
+        cache: Local folder for verified, decompressed shards: one for each run, shared by a node's ranks.
+
+    Raises:
+        StoreError: The store is missing, incomplete, truncated, or was made with another tokenizer or label space.
+    """
+    if split not in SPLITS:
+        raise StoreError(f"split {split!r}: a store has {' and '.join(SPLITS)}")
+    if not tasks:
+        raise StoreError(f"{store}: no tasks asked for")
+    chosen = [get_task(key) for key in tasks]
+    if not _is_url(store):
+        store = os.path.abspath(os.path.expanduser(store))
+        _check_folders(store, tokenizer, tasks, split)
+    mark, root = fingerprint(tokenizer), f"{store.rstrip('/')}/{tokenizer_folder(tokenizer)}"
+    again = _command(store, tokenizer, tasks)
+    opened = [_open(f"{root}/{task.key}/{split}", task, mark, again) for task in chosen]
+    return ShardStore(opened, os.path.abspath(os.path.expanduser(cache)))
+
+
+def _is_url(store: str) -> bool:
+    return "://" in store
+
+
+def _command(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str]) -> str:
+    where = "<folder>" if _is_url(store) else store
+    return f"python -m data_prep {where} --tokenizer {tokenizer.name_or_path} --tasks {','.join(tasks)}"
+
+
+def _check_folders(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str], split: str) -> None:
+    """What can be said about a local store before any file is opened."""
+    if not os.path.isdir(store):
+        raise StoreError(f"{store}: no such folder; convert the data first: {_command(store, tokenizer, tasks)}")
+    name = tokenizer_folder(tokenizer)
+    if not os.path.isdir(f"{store}/{name}"):
+        raise StoreError(
+            f"{store}: was made with another tokenizer: it has {_listing(store)}, this one's folder is {name}; "
+            f"use that tokenizer or convert with this one: {_command(store, tokenizer, tasks)}"
+        )
+    missing = [key for key in tasks if not os.path.isdir(f"{store}/{name}/{key}/{split}")]
+    if missing:
+        have = [key for key in sorted(os.listdir(f"{store}/{name}")) if os.path.isdir(f"{store}/{name}/{key}/{split}")]
+        raise StoreError(
+            f"{store}/{name}: no {split} split of {', '.join(missing)} (it has {', '.join(have) or 'no task'}); "
+            f"convert: {_command(store, tokenizer, missing)}"
+        )
+
+
+def _listing(folder: str) -> str:
+    return ", ".join(sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())) or "nothing"
+
+
+def _open(folder: str, task: Task, mark: str, again: str) -> _Opened:
+    """Read and verify the small files of one stream."""
+    fix = f"delete {folder} and convert it again: {again}"
+    texts = {name: _fetch(f"{folder}/{name}", fix) for name in (MANIFEST, LENGTHS, INDEX)}
+    try:
+        version = json.loads(texts[MANIFEST]).get("version")
+        if version != VERSION:
+            raise StoreError(f"{folder}: is of format version {version}, this code reads {VERSION}; {fix}")
+        manifest = Manifest.from_json(texts[MANIFEST].decode())
+        lengths = np.load(io.BytesIO(texts[LENGTHS]), allow_pickle=False)
+        shards = json.loads(texts[INDEX])["shards"]
+        indexed = sum(shard["samples"] for shard in shards)
+    except StoreError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+        raise StoreError(f"{folder}: one of {', '.join(texts)} cannot be read ({error}); {fix}") from error
+    _check_meaning(folder, task, mark, manifest, fix)
+    if not indexed == manifest.written == len(lengths) or lengths.shape != (len(lengths), 3):
+        raise StoreError(
+            f"{folder}: is incomplete: {MANIFEST} says {manifest.written} examples, {INDEX} {indexed}, "
+            f"{LENGTHS} {len(lengths)}; {fix}"
+        )
+    if not indexed:
+        raise StoreError(f"{folder}: has no examples; {fix}")
+    if not _is_url(folder):
+        _check_sizes(folder, shards, fix)
+    digest = hashlib.sha256(texts[INDEX] + texts[MANIFEST]).hexdigest()[:8]
+    return _Opened(task, folder, manifest, lengths.astype(np.int32), f"{task.key}/{manifest.split}-{digest}")
+
+
+def _check_meaning(folder: str, task: Task, mark: str, manifest: Manifest, fix: str) -> None:
+    if manifest.fingerprint != mark:
+        raise StoreError(
+            f"{folder}: was made with another tokenizer ({manifest.tokenizer}, fingerprint "
+            f"{manifest.fingerprint[:8]}, expected {mark[:8]}); {fix}"
+        )
+    if (manifest.task, manifest.family) != (task.key, task.family.value):
+        raise StoreError(f"{folder}: holds {manifest.task} ({manifest.family}), not {task.key}; {fix}")
+    if manifest.labels != task.labels:
+        raise StoreError(
+            f"{folder}: has the labels {', '.join(manifest.labels)}, "
+            f"the catalogue's {task.key} has {', '.join(task.labels)}; {fix}"
+        )
+
+
+def _check_sizes(folder: str, shards: list[dict[str, Any]], fix: str) -> None:
+    for shard in shards:
+        part = shard["zip_data"] or shard["raw_data"]
+        path = f"{folder}/{part['basename']}"
+        size = os.path.getsize(path) if os.path.isfile(path) else 0
+        if size != part["bytes"]:
+            raise StoreError(f"{path}: is truncated or missing ({size} of {part['bytes']} bytes); {fix}")
+
+
+def _fetch(path: str, fix: str) -> bytes:
+    """The content of a small file of the store, local or remote."""
+    with tempfile.TemporaryDirectory() as temporary:
+        local = os.path.join(temporary, "file") if _is_url(path) else path
+        try:
+            if _is_url(path):
+                CloudDownloader.direct_download(path, local)
+            with open(local, "rb") as file:
+                return file.read()
+        except FileNotFoundError as error:
+            raise StoreError(f"{path}: no such file; {fix}") from error
+        except Exception as error:  # every cloud's client has exceptions of its own
+            raise StoreError(f"{path}: cannot be fetched ({error}); check the address and the credentials") from error
+
+
+def _stream(opened: Sequence[_Opened], cache: str) -> StreamingDataset:
+    def build() -> StreamingDataset:
+        # The cache folder's name follows the content: a store that was converted again never meets its old shards.
+        streams = [
+            Stream(remote=one.folder, local=f"{cache}/{one.cache_name}", validate_hash="xxh64") for one in opened
+        ]
+        return StreamingDataset(streams=streams, batch_size=1, shuffle=False)
+
+    try:
+        return build()
+    except ValueError as error:
+        if "Reused local directory" not in str(error):
+            raise
+    # A killed run leaves its shared memory behind, which claims the cache. Every rank gets here alike.
+    clean_stale_shared_memory()
+    try:
+        return build()
+    except ValueError as error:
+        if "Reused local directory" not in str(error):
+            raise
+        raise StoreError(f"{cache}: is in use by another run or an open store; give this one its own cache") from error

@@ -1,0 +1,69 @@
+"""Tokenizers: loading a fast one, and naming what it does so that shards of equal tokenizers can be shared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import Any
+
+from transformers import AutoTokenizer
+from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
+
+from recipe.errors import UserError
+
+
+class TokenizerError(UserError):
+    """A tokenizer that cannot be loaded or cannot be used."""
+
+
+def load_tokenizer(path_or_name: str) -> PreTrainedTokenizerFast:
+    """The fast tokenizer in a folder (as ``save_pretrained`` leaves it) or on the Hugging Face Hub.
+
+    Raises:
+        TokenizerError: Not found, or there is no fast version of it.
+    """
+    path = os.path.expanduser(path_or_name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, use_fast=True, trust_remote_code=False, truncation_side="right", padding_side="right"
+        )
+    except (OSError, ValueError) as error:
+        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TokenizerError(
+            f"tokenizer {path_or_name!r}: cannot be loaded ({cause}); "
+            "give a folder written by save_pretrained or a name on the Hub"
+        ) from error
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise TokenizerError(
+            f"tokenizer {path_or_name!r}: has no fast version ({type(tokenizer).__name__} has no character offsets); "
+            "use a model whose folder has a tokenizer.json"
+        )
+    return tokenizer
+
+
+def fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
+    """Hex SHA-256 of what the tokenizer does to text.
+
+    Vocabulary, merges, normalizer, pre-tokenizer, template and special token ids count; its name, and the truncation
+    and padding that its last call left behind, do not.
+    """
+    pipeline = _pipeline(tokenizer)
+    for state in ("version", "truncation", "padding"):
+        pipeline.pop(state, None)
+    merges = pipeline["model"].get("merges")
+    if merges:  # a pair is written as "a b" or as ["a", "b"], depending on the version of the library
+        pipeline["model"]["merges"] = [merge if isinstance(merge, str) else " ".join(merge) for merge in merges]
+    special = {name: tokenizer.convert_tokens_to_ids(token) for name, token in tokenizer.special_tokens_map.items()}
+    behaviour = json.dumps({"pipeline": pipeline, "special": special}, sort_keys=True)
+    return hashlib.sha256(behaviour.encode()).hexdigest()
+
+
+def tokenizer_folder(tokenizer: PreTrainedTokenizerFast) -> str:
+    """The store's folder for a tokenizer: kind, vocabulary size and fingerprint, such as ``bpe50265-1a2b3c4d``."""
+    kind = _pipeline(tokenizer)["model"]["type"].lower()
+    return f"{kind}{len(tokenizer)}-{fingerprint(tokenizer)[:8]}"
+
+
+def _pipeline(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    return json.loads(tokenizer.backend_tokenizer.to_str())

@@ -1,0 +1,199 @@
+"""The pretrained encoder or encoder-decoder that every task shares, and what we need to know about it."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM
+from transformers.configuration_utils import PretrainedConfig
+from transformers.modeling_utils import PreTrainedModel
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from recipe.errors import UserError
+
+ENCODERS = ("bert", "deberta-v2", "electra", "modernbert", "roberta", "xlm-roberta")
+ENCODER_DECODERS = ("bart",)
+
+_DROPOUTS = (
+    "activation_dropout",
+    "attention_dropout",
+    "attention_probs_dropout_prob",
+    "classifier_dropout",
+    "dropout",
+    "embedding_dropout",
+    "hidden_dropout_prob",
+    "mlp_dropout",
+)
+# Options that DeBERTa's modules read although its config class does not declare them.
+_UNDECLARED = {"deberta-v2": {"conv_act", "conv_kernel_size", "norm_rel_ebd", "position_buckets", "share_att_key"}}
+
+
+class BackboneError(UserError):
+    """A backbone that cannot be loaded, or that cannot learn what is asked of it."""
+
+
+def load_backbone(name_or_folder: str, dropout: float | None = None) -> PreTrainedModel:
+    """The pretrained backbone at a Hub name or in a local folder, with fp32 weights and nothing it would leave unused.
+
+    Args:
+        name_or_folder: Hub name (``roberta-base``) or folder with ``config.json`` and weights.
+        dropout: Overrides every dropout probability of the backbone; None keeps its own.
+
+    Raises:
+        BackboneError: It does not exist, has no readable weights, or is of a kind this recipe does not know.
+    """
+    try:
+        config = AutoConfig.from_pretrained(name_or_folder, trust_remote_code=False)
+        _prepare(config, dropout)
+        architecture = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModel
+        model = architecture.from_pretrained(
+            name_or_folder, config=config, torch_dtype=torch.float32, trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        if isinstance(error, BackboneError):
+            raise BackboneError(f"backbone {name_or_folder!r}: {error}") from error
+        raise BackboneError(
+            f"cannot load backbone {name_or_folder!r}: give a Hub name such as roberta-base, or a folder with "
+            f"config.json and model.safetensors ({str(error).splitlines()[0]})"
+        ) from error
+    return _without_pooler(model)
+
+
+def build_backbone(
+    config: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, dropout: float | None = None
+) -> PreTrainedModel:
+    """A backbone with random weights, drawn from torch's global generator.
+
+    Args:
+        config: ``model_type`` and what differs from that type's defaults, ``{"model_type": "roberta",
+            "hidden_size": 128, ...}``.
+        tokenizer: Gives the size of the vocabulary and the special tokens' ids.
+        dropout: Overrides every dropout probability of the backbone; None keeps its own.
+
+    Raises:
+        BackboneError: Unknown ``model_type`` or key.
+    """
+    kind = config.get("model_type")
+    if kind not in (*ENCODERS, *ENCODER_DECODERS):
+        raise BackboneError(_unknown_kind(kind))
+    options = {key: value for key, value in config.items() if key != "model_type"}
+    _refuse_unknown_options(kind, options)
+    options |= _vocabulary_options(kind, tokenizer)
+    built = AutoConfig.for_model(kind, **options)
+    _prepare(built, dropout)
+    architecture = AutoModelForSeq2SeqLM if built.is_encoder_decoder else AutoModel
+    return _without_pooler(architecture.from_config(built, torch_dtype=torch.float32, trust_remote_code=False))
+
+
+def build_backbone_like(config: Mapping[str, Any]) -> PreTrainedModel:
+    """The architecture that ``config`` describes, for weights that are loaded next.
+
+    Args:
+        config: All of a Hugging Face configuration, as a backbone of this recipe saved it.
+    """
+    built = AutoConfig.for_model(**config)
+    architecture = AutoModelForSeq2SeqLM if built.is_encoder_decoder else AutoModel
+    return _without_pooler(architecture.from_config(built, torch_dtype=torch.float32, trust_remote_code=False))
+
+
+def max_row_length(backbone: PreTrainedModel) -> int:
+    """Tokens in the longest row the backbone has positions for: 512 for RoBERTa, whose table of 514 starts late."""
+    positions = backbone.config.max_position_embeddings
+    if backbone.config.model_type in ("roberta", "xlm-roberta"):
+        return positions - backbone.config.pad_token_id - 1
+    return positions
+
+
+def head_dropout(config: PretrainedConfig) -> float:
+    """The dropout probability of a classification head on this backbone, as Hugging Face's own heads choose it."""
+    for key in ("classifier_dropout", "hidden_dropout_prob", "dropout"):
+        if getattr(config, key, None) is not None:
+            return float(getattr(config, key))
+    return 0.0
+
+
+def initializer_std(config: PretrainedConfig) -> float:
+    """Standard deviation of the backbone's initial weights (BART calls it ``init_std``)."""
+    return float(getattr(config, "initializer_range", None) or getattr(config, "init_std", 0.02))
+
+
+def transformer_layers(backbone: nn.Module) -> list[nn.Module]:
+    """The elements of the outermost module lists: an encoder's layers, and a decoder's."""
+    lists = {name: module for name, module in backbone.named_modules() if isinstance(module, nn.ModuleList)}
+    outermost = [module for name, module in lists.items() if not any(name.startswith(f"{other}.") for other in lists)]
+    return [layer for layers in outermost for layer in layers]
+
+
+def takes_token_types(backbone: PreTrainedModel) -> bool:
+    """Whether the backbone tells a row's second text from its first by token types (BERT, ELECTRA)."""
+    accepted = "token_type_ids" in inspect.signature(backbone.forward).parameters
+    return accepted and getattr(backbone.config, "type_vocab_size", 0) > 1
+
+
+def _prepare(config: PretrainedConfig, dropout: float | None) -> None:
+    if config.model_type not in (*ENCODERS, *ENCODER_DECODERS):
+        raise BackboneError(_unknown_kind(config.model_type))
+    if dropout is not None:
+        set_dropout(config, dropout)
+    for key in ("layerdrop", "encoder_layerdrop", "decoder_layerdrop"):
+        if hasattr(config, key):
+            setattr(config, key, 0.0)  # a rank that skips a layer has parameters without gradients: DDP would fail
+    if hasattr(config, "reference_compile"):
+        config.reference_compile = False  # ModernBERT's compiled embeddings would not run R3F's hook
+
+
+def set_dropout(config: PretrainedConfig, probability: float) -> None:
+    """Set every dropout probability that ``config`` has; a model built from it afterwards uses them.
+
+    Raises:
+        BackboneError: Not a probability below 1.
+    """
+    if not 0 <= probability < 1:
+        raise BackboneError(f"dropout must be at least 0 and below 1, got {probability}")
+    for key in _DROPOUTS:
+        if hasattr(config, key):
+            setattr(config, key, probability)
+
+
+def _without_pooler(model: PreTrainedModel) -> PreTrainedModel:
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None  # pyright: ignore[reportArgumentType]
+    return model
+
+
+def _unknown_kind(kind: str | None) -> str:
+    return (
+        f"unknown model_type {kind!r}: use an encoder ({', '.join(ENCODERS)}) "
+        f"or an encoder-decoder ({', '.join(ENCODER_DECODERS)})"
+    )
+
+
+def _refuse_unknown_options(kind: str, options: Mapping[str, Any]) -> None:
+    default = AutoConfig.for_model(kind)
+    known = {*default.to_dict(), *default.attribute_map, *_UNDECLARED.get(kind, ())}
+    for key in options:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f": did you mean {near[0]!r}?" if near else ""
+            raise BackboneError(f"{kind} has no option {key!r}{hint}")
+
+
+def _vocabulary_options(kind: str, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    first = tokenizer.cls_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    last = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    options = {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": first,
+        "eos_token_id": last,
+    }
+    if kind in ENCODER_DECODERS:
+        options |= {"decoder_start_token_id": last, "forced_eos_token_id": last}
+    if kind == "modernbert":
+        options |= {"cls_token_id": tokenizer.cls_token_id, "sep_token_id": tokenizer.sep_token_id}
+    return options

@@ -1,0 +1,103 @@
+"""A run's model from its configuration, or from a checkpoint of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+from transformers.modeling_utils import PreTrainedModel
+from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
+
+from recipe.algorithms.r3f import add_spectral_norm, find_projections
+from recipe.checkpoint import Checkpoint, load_weights
+from recipe.config import TrainConfig, parse_config
+from recipe.data.tokenizer import load_tokenizer
+from recipe.models.backbone import build_backbone, build_backbone_like, load_backbone
+from recipe.models.multitask import MultitaskModel
+from recipe.models.network import MultitaskNetwork
+from recipe.tasks import get_task
+from recipe.tasks.metrics import build_metrics
+
+HEADS_WEIGHTS = "heads.safetensors"
+HEADS_JSON = "heads.json"
+
+log = logging.getLogger(__name__)
+
+
+def build_model(config: TrainConfig, tokenizer: PreTrainedTokenizerFast) -> MultitaskModel:
+    """The model that a run starts with: backbone, new heads, and the heads of an exported folder where it has them.
+
+    Raises:
+        BackboneError: The backbone cannot be loaded, or cannot learn one of the tasks.
+    """
+    settings = config.backbone
+    if settings.config is not None:
+        backbone = build_backbone(settings.config, tokenizer, settings.dropout)
+    else:
+        backbone = load_backbone(settings.name, settings.dropout)
+    network = _build_network(backbone, config)
+    if settings.reuse_heads and (Path(settings.name) / HEADS_WEIGHTS).is_file():
+        reused = load_heads(network, Path(settings.name))
+        log.info("heads taken over from %s: %s", settings.name, ", ".join(reused) or "none")
+    return _with_metrics(network, tokenizer, config)
+
+
+def restore_model(checkpoint: Checkpoint) -> tuple[MultitaskModel, TrainConfig, PreTrainedTokenizerFast]:
+    """A checkpoint's model with its weights, its configuration and its tokenizer; nothing but the file is needed.
+
+    Raises:
+        CheckpointError: Weights and recorded architecture do not fit together.
+    """
+    config = parse_config(OmegaConf.create(checkpoint.config), str(checkpoint.path))
+    with TemporaryDirectory() as folder:
+        for name, text in checkpoint.tokenizer.items():
+            (Path(folder) / name).write_text(text, encoding="utf-8")
+        tokenizer = load_tokenizer(folder)
+    network = _build_network(build_backbone_like(json.loads(checkpoint.backbone_config)), config)
+    load_weights(network, checkpoint)
+    return _with_metrics(network, tokenizer, config), config, tokenizer
+
+
+def load_heads(network: MultitaskNetwork, folder: Path) -> list[str]:
+    """Copies an exported folder's heads into the network's heads of the same name and label space.
+
+    Returns:
+        The names of the heads that were taken over.
+    """
+    weights = load_file(folder / HEADS_WEIGHTS)
+    labels = {entry["key"]: tuple(entry["labels"]) for entry in json.loads((folder / HEADS_JSON).read_text())["tasks"]}
+    reused = []
+    for name, head in network.heads.items():
+        own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
+        if own and (name not in labels or labels[name] == get_task(name).labels):
+            head.load_state_dict(own)
+            reused.append(name)
+    return reused
+
+
+def describe_heads(tasks: list[str], steps: int) -> dict[str, Any]:
+    """What ``heads.json`` says: the tasks that the heads were trained on, with label names in the heads' order."""
+    return {
+        "steps": steps,
+        "tasks": [
+            {"key": task.key, "family": task.family.value, "labels": list(task.labels), "choices": task.choices}
+            for task in map(get_task, tasks)
+        ],
+    }
+
+
+def _build_network(backbone: PreTrainedModel, config: TrainConfig) -> MultitaskNetwork:
+    network = MultitaskNetwork(backbone, config.tasks)
+    if config.algorithms.r3f.enabled and config.algorithms.r3f.spectral_norm:
+        add_spectral_norm(find_projections(network))  # here already, so that names are the checkpoint's
+    return network
+
+
+def _with_metrics(network: MultitaskNetwork, tokenizer: PreTrainedTokenizerFast, config: TrainConfig) -> MultitaskModel:
+    metrics = {key: build_metrics(get_task(key)) for key in config.tasks}
+    return MultitaskModel(network, tokenizer, config.tasks, config.algorithms.label_smoothing, metrics)

@@ -1,0 +1,163 @@
+"""The one ComposerModel: a network, its losses per example, and its predictions for the metrics. B examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypedDict
+
+import torch
+from composer.models import ComposerModel
+from composer.utils import dist
+from torch import Tensor
+from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel, register_fsdp_forward_method
+from torchmetrics import Metric
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from recipe.data.microbatch import Microbatch
+from recipe.models.decode import best_answer
+from recipe.models.divergence import segment_divergence
+from recipe.models.losses import segment_log_outcomes, segment_loss
+from recipe.models.network import MultitaskNetwork, Outputs
+from recipe.tasks import Family
+
+
+class Predictions(TypedDict):
+    """A segment's examples as its metrics take them."""
+
+    task: str
+    predictions: list[Any]  # b of them: int (classification, commonsense) or str (mrc, summarization)
+    references: list[Any]  # b of them: int, list[str] of acceptable answers (mrc), or str (summarization)
+
+
+class MultitaskModel(ComposerModel):
+    """Losses are vectors, one number per example in the microbatch's order: Composer's mean over them, weighted by the
+    microbatch's examples, makes a step the mean over its datapoints whatever the microbatching or number of ranks.
+
+    Attributes:
+        last_raw_loss: The last :meth:`loss`, detached (B,), for callbacks; None before the first.
+
+    Args:
+        network: The only child module (Composer wraps each child by itself).
+        tokenizer: Decodes generated summaries.
+        tasks: Keys of the tasks to learn.
+        label_smoothing: Of summarization's loss, in training only. Default: ``0.1`` (BART's).
+        metrics: Per task, its evaluation metrics by name.
+
+    Raises:
+        ValueError: ``metrics`` names a task that is not learned.
+    """
+
+    def __init__(
+        self,
+        network: MultitaskNetwork,
+        tokenizer: PreTrainedTokenizerBase,
+        tasks: Sequence[str],
+        label_smoothing: float = 0.1,
+        metrics: Mapping[str, Mapping[str, Metric]] | None = None,
+    ) -> None:
+        super().__init__()
+        strangers = sorted(set(metrics or {}) - set(tasks))
+        if strangers:
+            raise ValueError(f"metrics for tasks that are not learned: {', '.join(strangers)}")
+        self.network = network
+        self.tokenizer = tokenizer
+        self.tasks = tuple(tasks)
+        self.label_smoothing = label_smoothing
+        self.last_raw_loss: Tensor | None = None
+        # In a plain dictionary: as child modules Composer would wrap them.
+        self._metrics = {f"{task}/{name}": m for task, named in (metrics or {}).items() for name, m in named.items()}
+
+    def forward(self, batch: Microbatch) -> Outputs:
+        return self.network(batch)
+
+    def loss(self, outputs: Outputs, batch: Microbatch) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The raw loss of each example (B,), in nats."""
+        smoothing = self.label_smoothing if self.training else 0.0
+        loss = _per_example(lambda output, segment: segment_loss(output, segment, smoothing), outputs, batch)
+        self.last_raw_loss = loss.detach()
+        return loss
+
+    def log_outcomes(self, outputs: Outputs, batch: Microbatch) -> Tensor:
+        """log n of each example (B,), what :class:`recipe.algorithms.log_n_scaling.LogNLossScaling` divides by."""
+        return _per_example(segment_log_outcomes, outputs, batch)
+
+    def divergence(self, outputs: Outputs, noised_outputs: Outputs, batch: Microbatch) -> Tensor:
+        """Symmetric KL of each example (B,), what :class:`recipe.algorithms.r3f.R3F` adds."""
+        triples = zip(outputs, noised_outputs, batch["segments"], strict=True)
+        return torch.cat([segment_divergence(output, noised, segment) for output, noised, segment in triples])
+
+    def eval_forward(self, batch: Microbatch, outputs: Outputs | None = None) -> list[Predictions]:
+        """Predictions and references of each segment; summaries are generated greedily."""
+        if any(segment["family"] == Family.SUMMARIZATION.value for segment in _plain(batch)):
+            return self._summarize(batch)
+        predicted = self.forward(batch) if outputs is None else outputs
+        return [_predict(output, segment) for output, segment in zip(predicted, _plain(batch), strict=True)]
+
+    def get_metrics(self, is_train: bool) -> dict[str, Metric]:
+        """``<task>/<metric>`` for evaluation; none in training."""
+        return {} if is_train else self._metrics
+
+    def update_metric(self, batch: Microbatch, outputs: list[Predictions], metric: Metric) -> None:
+        """Update a metric with the one task of an evaluation microbatch.
+
+        Raises:
+            ValueError: Several tasks: the metric is one task's.
+        """
+        if len({segment["task"] for segment in outputs}) > 1:
+            raise ValueError("an evaluation microbatch holds several tasks: evaluate each by its own loader")
+        for segment in outputs:
+            metric.update(segment["predictions"], segment["references"])
+
+    def _summarize(self, batch: Microbatch) -> list[Predictions]:
+        sharded = isinstance(self.network, (FSDPModule, FullyShardedDataParallel))
+        if isinstance(self.network, FSDPModule):
+            register_fsdp_forward_method(self.network, "generate")
+        segments = _plain(batch)
+        longest = max(segment["target_ids"].shape[1] for segment in segments)
+        generated = self.network.generate(batch, longest, synced=sharded and dist.get_world_size() > 1)
+        texts = self.tokenizer.batch_decode(generated, skip_special_tokens=True)
+        return [
+            Predictions(
+                task=segment["task"],
+                predictions=[text.strip() for text in texts[slice(*segment["rows"])]],
+                references=[reference["summary"] for reference in segment["references"]],
+            )
+            for segment in segments
+        ]
+
+
+def _per_example(
+    of_segment: Callable[[Mapping[str, Tensor], Mapping[str, Any]], Tensor], outputs: Outputs, batch: Microbatch
+) -> Tensor:
+    return torch.cat([of_segment(output, segment) for output, segment in zip(outputs, _plain(batch), strict=True)])
+
+
+def _plain(batch: Microbatch) -> Sequence[Mapping[str, Any]]:
+    """The segments, typed so that the keys of a family may be read."""
+    return batch["segments"]
+
+
+def _predict(output: Mapping[str, Tensor], segment: Mapping[str, Any]) -> Predictions:
+    if segment["family"] == Family.MRC.value:
+        return _answer(output, segment)
+    predictions = output["logits"].argmax(dim=-1).tolist()
+    return Predictions(task=segment["task"], predictions=predictions, references=segment["labels"].tolist())
+
+
+def _answer(output: Mapping[str, Tensor], segment: Mapping[str, Any]) -> Predictions:
+    starts, ends = (output[side].detach().float().cpu().numpy() for side in ("start", "end"))
+    contexts, row_example = segment["context"].tolist(), segment["row_example"].tolist()
+    answers = []
+    for example, reference in enumerate(segment["references"]):
+        windows = [row for row, owner in enumerate(row_example) if owner == example]
+        answers.append(
+            best_answer(
+                starts=[starts[row] for row in windows],
+                ends=[ends[row] for row in windows],
+                contexts=[contexts[row] for row in windows],
+                offsets=reference["offsets"],
+                text=reference["context"],
+            )
+        )
+    references = [list(reference["answers"]) for reference in segment["references"]]
+    return Predictions(task=segment["task"], predictions=answers, references=references)

@@ -1,0 +1,195 @@
+"""Backbone and heads as one module with one forward: what DDP and FSDP wrap.
+
+R rows of the microbatch, L tokens of a row, H hidden size; r rows and b examples of one segment, T tokens of a target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers.generation.configuration_utils import GenerationConfig
+from transformers.modeling_utils import PreTrainedModel
+from transformers.models.bart.modeling_bart import shift_tokens_right
+
+from recipe.algorithms.r3f import find_token_embeddings
+from recipe.data.microbatch import IGNORE, Microbatch
+from recipe.models.backbone import BackboneError, head_dropout, initializer_std, takes_token_types, transformer_layers
+from recipe.models.heads import ChoiceHead, ClassificationHead, SpanHead, group_choices, lowest, valid_positions
+from recipe.tasks import Family, Task, get_task
+
+Outputs = list[dict[str, Tensor]]  # one dictionary a segment, in the microbatch's order
+
+
+class MultitaskNetwork(nn.Module):
+    """One backbone, one classification head per task, one shared head for choices and one for spans (MUPPET, 3.1).
+
+    Args:
+        backbone: From :mod:`recipe.models.backbone`.
+        tasks: Keys of the tasks to learn.
+
+    Raises:
+        BackboneError: Summarization tasks with a backbone that has no decoder.
+        ValueError: A task whose family pre-finetuning has no head for.
+        UnknownTask: A key that the catalogue does not have.
+    """
+
+    backbone: Any  # a PreTrainedModel, whose submodules differ between architectures
+
+    def __init__(self, backbone: PreTrainedModel, tasks: Sequence[str]) -> None:
+        super().__init__()
+        entries = [get_task(key) for key in tasks]
+        self.backbone = backbone
+        self.is_encoder_decoder: bool = backbone.config.is_encoder_decoder
+        if not self.is_encoder_decoder:
+            _refuse_decoder_tasks(backbone, entries)
+        self.heads = _build_heads(backbone, entries)
+        self._takes_token_types = takes_token_types(backbone)
+        self._layer_types = tuple({type(layer) for layer in transformer_layers(backbone)})
+
+    @property
+    def embeddings(self) -> nn.Module:
+        """The (encoder's) token embeddings, where R3F's noise goes in."""
+        return find_token_embeddings(self.backbone)
+
+    def fsdp_wrap_fn(self, module: nn.Module) -> bool:
+        """Shard transformer layers as units of their own; embeddings, heads and tied weights stay in the root unit."""
+        return isinstance(module, self._layer_types)
+
+    def activation_checkpointing_fn(self, module: nn.Module) -> bool:
+        """Recompute transformer layers, where activation checkpointing is on."""
+        return isinstance(module, self._layer_types)
+
+    def forward(self, microbatch: Microbatch) -> Outputs:
+        """One backbone forward for all rows, then each segment by its head.
+
+        Returns:
+            A dictionary a segment. Classification: ``logits`` (b, classes). Commonsense: ``logits`` (b, most choices).
+            MRC: ``start`` and ``end`` (r, L). Summarization: ``logits`` (b, T, vocabulary). Impossible choices and
+            positions hold the dtype's lowest finite value.
+
+        Raises:
+            ValueError: Rows with a target share the microbatch with rows without: one decoder input cannot serve both.
+        """
+        hidden = self._encode(microbatch) if not self.is_encoder_decoder else self._encode_and_decode(microbatch)
+        if torch.is_grad_enabled():
+            hidden = hidden + self._touch_idle_parameters()
+        return [self._predict(segment, hidden, microbatch["input_ids"]) for segment in microbatch["segments"]]
+
+    def generate(self, microbatch: Microbatch, max_new_tokens: int, synced: bool = False) -> Tensor:
+        """Greedy summaries (R, at most 1 + max_new_tokens) as token ids, whatever search the backbone's config prefers.
+
+        Args:
+            microbatch: Its rows are documents.
+            max_new_tokens: Longest summary.
+            synced: Whether every rank goes on until all have finished (sharded weights need it).
+        """
+        config = self.backbone.config
+        ids = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id", "forced_bos_token_id")
+        search = GenerationConfig(
+            max_new_tokens=max_new_tokens, num_beams=1, do_sample=False, **{key: getattr(config, key) for key in ids}
+        )
+        return self.backbone.generate(
+            input_ids=microbatch["input_ids"],
+            attention_mask=microbatch["attention_mask"],
+            generation_config=search,
+            synced_gpus=synced,
+        )
+
+    def _encode(self, microbatch: Microbatch) -> Tensor:
+        inputs = {"input_ids": microbatch["input_ids"], "attention_mask": microbatch["attention_mask"]}
+        if self._takes_token_types:
+            inputs["token_type_ids"] = microbatch["token_type_ids"]
+        return self.backbone(**inputs).last_hidden_state
+
+    def _encode_and_decode(self, microbatch: Microbatch) -> Tensor:
+        """The decoder's states: at the targets where there are any, else at the row's own text, shifted right."""
+        targets = _join_targets(microbatch["segments"], microbatch["input_ids"].shape[0])
+        config = self.backbone.config
+        decoder_input_ids = shift_tokens_right(
+            microbatch["input_ids"] if targets is None else targets, config.pad_token_id, config.decoder_start_token_id
+        )
+        return self.backbone.model(
+            input_ids=microbatch["input_ids"],
+            attention_mask=microbatch["attention_mask"],
+            decoder_input_ids=decoder_input_ids,
+            use_cache=False,
+        ).last_hidden_state
+
+    def _predict(self, segment: Mapping[str, Any], hidden: Tensor, input_ids: Tensor) -> dict[str, Tensor]:
+        rows = slice(*segment["rows"])
+        family = Family(segment["family"])
+        if family is Family.SUMMARIZATION:
+            states = hidden[rows, : segment["target_ids"].shape[1]]
+            return {"logits": self.backbone.lm_head(states) + self.backbone.final_logits_bias}
+        if family is Family.MRC:
+            start, end = self.heads["mrc"](hidden[rows])
+            impossible = ~valid_positions(segment["context"], hidden.shape[1])
+            return {
+                "start": start.masked_fill(impossible, lowest(start)),
+                "end": end.masked_fill(impossible, lowest(end)),
+            }
+        representation = self._represent(hidden[rows], input_ids[rows])
+        if family is Family.COMMONSENSE:
+            return {"logits": group_choices(self.heads["commonsense"](representation), segment["choices"])}
+        return {"logits": self.heads[segment["task"]](representation)}
+
+    def _represent(self, hidden: Tensor, input_ids: Tensor) -> Tensor:
+        """(r, H): the first token's state; a decoder's at the last EOS, the only one that has seen the whole row."""
+        if not self.is_encoder_decoder:
+            return hidden[:, 0]
+        position = torch.arange(input_ids.shape[1], device=input_ids.device)
+        last = torch.where(input_ids == self.backbone.config.eos_token_id, position, 0).amax(dim=1)
+        return hidden[torch.arange(hidden.shape[0], device=hidden.device), last]
+
+    def _touch_idle_parameters(self) -> Tensor | float:
+        """0, depending on every parameter that some microbatch leaves idle.
+
+        Ranks see different tasks: without it DDP and FSDP2 would wait for, or mix up, gradients that only some have.
+        """
+        idle = list(self.heads.parameters())
+        if self.is_encoder_decoder and not self.backbone.config.tie_word_embeddings:
+            idle += self.backbone.lm_head.parameters()
+        return 0.0 * sum((parameter.sum(dtype=torch.float32) for parameter in idle), start=0.0)
+
+
+def _build_heads(backbone: PreTrainedModel, tasks: Iterable[Task]) -> nn.ModuleDict:
+    hidden, std, dropout = backbone.config.hidden_size, initializer_std(backbone.config), head_dropout(backbone.config)
+    heads = nn.ModuleDict()
+    for task in tasks:
+        if task.family is Family.CLASSIFICATION:
+            heads[task.key] = ClassificationHead(hidden, len(task.labels), dropout, std)
+        elif task.family is Family.COMMONSENSE and "commonsense" not in heads:
+            heads["commonsense"] = ChoiceHead(hidden, dropout, std)
+        elif task.family is Family.MRC and "mrc" not in heads:
+            heads["mrc"] = SpanHead(hidden, std)
+        elif task.family in (Family.REGRESSION, Family.TAGGING):
+            raise ValueError(f"task {task.key!r}: pre-finetuning has no head for {task.family.value}; leave it out")
+    return heads
+
+
+def _refuse_decoder_tasks(backbone: PreTrainedModel, tasks: Iterable[Task]) -> None:
+    refused = [task.key for task in tasks if task.needs_decoder]
+    if refused:
+        raise BackboneError(
+            f"{backbone.config.model_type} has no decoder to learn {', '.join(refused)} with: "
+            "leave these tasks out, or use an encoder-decoder (bart)"
+        )
+
+
+def _join_targets(segments: Sequence[Mapping[str, Any]], rows: int) -> Tensor | None:
+    """Targets (R, longest T) of all segments, IGNORE in rows of padding; None where no segment has any."""
+    targets: list[Tensor] = [segment["target_ids"] for segment in segments if "target_ids" in segment]
+    if not targets:
+        return None
+    if len(targets) < len(segments):
+        own = ", ".join(segment["task"] for segment in segments if "target_ids" not in segment)
+        raise ValueError(
+            f"the microbatch mixes rows with a target and rows without ({own}): the batch plan must keep them apart"
+        )
+    longest = max(target.shape[1] for target in targets)
+    joined = torch.cat([F.pad(target, (0, longest - target.shape[1]), value=IGNORE) for target in targets])
+    return F.pad(joined, (0, 0, 0, rows - joined.shape[0]), value=IGNORE)

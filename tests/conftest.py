@@ -1,0 +1,55 @@
+"""What many tests need: a tokenizer and a shard store, made here from the miniature."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # before any test forks a loader's workers
+
+MINIATURE_TASKS = ("cola", "mnli", "cb", "copa", "arc_easy", "squad", "hotpot_qa", "aeslc", "xsum")
+
+
+def convert_miniature(store: str, tokenizer_folder: str, tasks: Sequence[str], rows: int) -> None:
+    """Convert some rows of each task's two splits in this process."""
+    from data_prep.convert import Settings, plan_units
+    from data_prep.encode import Limits
+    from data_prep.sources import MiniatureSource
+    from data_prep.workers import convert_units
+    from recipe.data.tokenizer import load_tokenizer
+
+    settings = Settings(store, "miniature", Limits(max_length=128, max_target_length=32, stride=32), limit=rows)
+    units = plan_units(MiniatureSource(), tasks, ("train", "validation"), rows)
+    errors = convert_units(units, settings, load_tokenizer(tokenizer_folder), 1, lambda _: None, lambda *_: None)
+    assert not errors, errors
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A RoBERTa-style tokenizer of about a thousand tokens, as ``AutoTokenizer`` loads it."""
+    from data_prep import train_tokenizer
+
+    folder = str(tmp_path_factory.mktemp("tokenizer"))
+    tasks = ",".join(MINIATURE_TASKS)
+    assert train_tokenizer.main([folder, "--source", "miniature", "--vocab-size", "1000", "--tasks", tasks]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def miniature_store(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_folder: str) -> str:
+    """A shard store of ``MINIATURE_TASKS``: both splits, 64 examples or fewer each, rows of up to 128 tokens."""
+    store = str(tmp_path_factory.mktemp("store"))
+    convert_miniature(store, tiny_tokenizer_folder, MINIATURE_TASKS, rows=64)
+    return store
+
+
+@pytest.fixture(scope="session")
+def raw_data() -> Path:
+    """The folder of real datasets; tests that need it are skipped without it."""
+    folder = Path(os.environ.get("PREFINETUNE_DATA", Path(__file__).parents[1] / "../shared/data")).resolve()
+    if not folder.is_dir():
+        pytest.skip("no real data: set PREFINETUNE_DATA to a folder of <task>/<split>.parquet")
+    return folder

@@ -1,0 +1,203 @@
+"""Conversion: deterministic, resumable, and nothing half-written is ever published."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
+
+from data_prep.convert import ConversionError, Settings, Unit, convert_unit, find_finished, plan_units, unit_folder
+from data_prep.encode import Limits
+from data_prep.examples import InvalidData
+from data_prep.sources import SourceError, parse_source
+from data_prep.workers import convert_units
+from recipe.data.manifest import Manifest
+from recipe.data.tokenizer import load_tokenizer
+
+LIMITS = Limits(max_length=64, max_target_length=16, stride=16)
+TASKS = ("cola", "copa")
+
+
+@pytest.fixture
+def tokenizer(tiny_tokenizer_folder: str) -> PreTrainedTokenizerFast:
+    return load_tokenizer(tiny_tokenizer_folder)
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """CoLA with one unusable row in each split."""
+    folder = tmp_path / "raw"
+    write_cola(folder, "train", [f"text number {i}" for i in range(40)], [*(i % 2 for i in range(39)), -1])
+    write_cola(folder, "validation", ["good", "bad", " "], [1, 0, 1])
+    return folder
+
+
+def write_cola(folder: Path, split: str, sentences: Sequence[str], labels: Sequence[int]) -> None:
+    (folder / "cola").mkdir(parents=True, exist_ok=True)
+    table = pa.table({"sentence": sentences, "label": labels, "idx": range(len(labels))})
+    pq.write_table(table, folder / "cola" / f"{split}.parquet")
+
+
+def unit_of(settings: Settings, split: str = "train") -> Unit:
+    (unit,) = plan_units(parse_source(settings.source), ["cola"], [split], settings.limit)
+    return unit
+
+
+def convert_one(settings: Settings, tokenizer: PreTrainedTokenizerFast, split: str = "train") -> Manifest:
+    return convert_unit(unit_of(settings, split), settings, tokenizer, lambda _: None)
+
+
+def convert_tasks(store: Path, tokenizer: PreTrainedTokenizerFast, workers: int) -> None:
+    settings = Settings(str(store), "miniature", LIMITS, limit=30)
+    units = plan_units(parse_source("miniature"), TASKS, ("train", "validation"), 30)
+    assert convert_units(units, settings, tokenizer, workers, lambda _: None, lambda *_: None) == []
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_manifest_counts_what_was_read_written_and_dropped(
+    raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+):
+    manifest = convert_one(Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS), tokenizer)
+    assert (manifest.read, manifest.written, manifest.rows) == (40, 39, 39)
+    assert manifest.dropped == {"no gold label": 1}
+    assert manifest.labels == ("unacceptable", "acceptable")
+    assert Manifest.from_json(manifest.to_json()) == manifest
+
+
+def test_the_same_bytes_whatever_the_number_of_workers(tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
+    convert_tasks(tmp_path / "one", tokenizer, workers=1)
+    convert_tasks(tmp_path / "two", tokenizer, workers=2)
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+    assert len(content(tmp_path / "one")) == 2 * 2 * 4  # tasks, splits; shard, index, lengths, manifest
+
+
+def test_a_limit_takes_rows_from_the_whole_split(raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
+    write_cola(raw, "train", ["text"] * 1000, [0] * 500 + [1] * 500)
+    settings = Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS, limit=10)
+    assert unit_of(settings).rows == convert_one(settings, tokenizer).read == 10
+    from recipe.data.store import open_store
+
+    store = open_store(settings.store, tokenizer, ["cola"], "train", str(tmp_path / "cache"))
+    assert [store[i]["label"] for i in range(10)] == [0] * 5 + [1] * 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"limits": Limits(max_length=32, stride=8)}, {"limit": 5}, {"overwrite": True}, {}],
+    ids=["lengths", "limit", "overwrite", "nothing"],
+)
+def test_a_finished_stream_is_left_alone_unless_its_settings_change(
+    change: dict, raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+):
+    settings = Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS)
+    manifest = convert_one(settings, tokenizer)
+    changed = dataclasses.replace(settings, **change)
+    assert find_finished(unit_of(changed), changed, tokenizer) == (None if change else manifest)
+
+
+def test_changed_raw_data_is_converted_again(raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
+    settings = Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS)
+    convert_one(settings, tokenizer)
+    write_cola(raw, "train", ["another text"], [1])
+    assert find_finished(unit_of(settings), settings, tokenizer) is None
+    assert convert_one(settings, tokenizer).written == 1
+    assert find_finished(unit_of(settings), settings, tokenizer) is not None
+
+
+def test_a_failed_conversion_leaves_the_old_stream_and_nothing_else(
+    raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+):
+    settings = Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS)
+    convert_one(settings, tokenizer)
+    before = content(tmp_path / "store")
+    write_cola(raw, "train", ["fine", "wrong label"], [1, 7])
+    with pytest.raises(InvalidData, match=r"cola/train, row 2 of those read: .*label 7"):
+        convert_one(settings, tokenizer)
+    assert content(tmp_path / "store") == before
+    assert [path.name for path in Path(unit_folder(unit_of(settings), settings.store, tokenizer)).parent.iterdir()] == [
+        "train"
+    ]
+
+
+def test_nothing_usable_is_an_error_that_counts_the_reasons(
+    raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+):
+    write_cola(raw, "train", ["text", "text"], [-1, -1])
+    with pytest.raises(ConversionError, match=r"cola/train: not one usable example in train \(no gold label: 2\)"):
+        convert_one(Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS), tokenizer)
+
+
+def test_a_store_that_cannot_be_written_is_named(raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(ConversionError, match=r"file.*cannot write the store"):
+        convert_one(Settings(str(tmp_path / "file"), f"local:{raw}", LIMITS), tokenizer)
+
+
+def test_one_failing_unit_does_not_stop_the_others(raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
+    write_cola(raw, "train", ["wrong label"] * 50, [7] * 50)
+    settings = Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS)
+    units = [unit_of(settings, split) for split in ("train", "validation")]
+    done: list[str] = []
+    errors = convert_units(units, settings, tokenizer, 1, lambda _: None, lambda unit, _: done.append(unit.name))
+    assert [type(error) for error in errors] == [InvalidData] and done == ["cola/validation"]
+
+
+def test_a_missing_split_names_the_ones_that_could_serve(raw: Path):
+    (raw / "cola" / "validation.parquet").unlink()
+    with pytest.raises(SourceError, match=r"cola: .*for validation \(expected validation, it has train\)"):
+        plan_units(parse_source(f"local:{raw}"), ["cola"], ["validation"], None)
+
+
+def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(
+    raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+):
+    settings = Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS)
+    parent = Path(unit_folder(unit_of(settings), settings.store, tokenizer)).parent
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for process in (gone.pid, os.getpid(), os.getppid()):
+        (parent / f"train.partial-{process}").mkdir(parents=True)
+    convert_one(settings, tokenizer)
+    assert sorted(path.name for path in parent.iterdir()) == ["train", f"train.partial-{os.getppid()}"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_conversion_is_taken_up_as_if_nothing_had_happened(
+    workers: int, tmp_path: Path, tiny_tokenizer_folder: str
+):
+    raw = tmp_path / "raw"
+    for split, rows in (("train", 60_000), ("validation", 100)):
+        write_cola(raw, split, [f"text number {i} of many" for i in range(rows)], [i % 2 for i in range(rows)])
+
+    def start(store: Path) -> subprocess.Popen:
+        command = f"-m data_prep {store} --source local:{raw} --tokenizer {tiny_tokenizer_folder} --workers {workers}"
+        return subprocess.Popen([sys.executable, *command.split()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    store = tmp_path / "store"
+    killed = start(store)
+    while not list(store.glob("*/cola/train.partial-*")):
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not list(store.glob("*/cola/train")), "the conversion was over before it could be killed"
+
+    for folder in (store, tmp_path / "undisturbed"):
+        process = start(folder)
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+    assert content(store) == content(tmp_path / "undisturbed")

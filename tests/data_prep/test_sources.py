@@ -1,0 +1,92 @@
+"""Sources say what they have, and what they lack in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from data_prep.examples import InvalidData
+from data_prep.sources import LocalSource, MiniatureSource, SourceError, parse_source
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "cola").mkdir()
+    (tmp_path / "not_a_task").mkdir()
+    write(tmp_path / "cola" / "train.parquet", 1200)
+    write(tmp_path / "cola" / "validation.parquet", 3)
+    return tmp_path
+
+
+def write(path: Path, rows: int, first: str = "text 0") -> None:
+    sentences = [first, *(f"text {i}" for i in range(1, rows))]
+    pq.write_table(pa.table({"sentence": sentences, "label": [i % 2 for i in range(rows)]}), path)
+
+
+def test_a_local_source_lists_the_catalogues_tasks_that_have_files(folder: Path):
+    source = LocalSource(str(folder))
+    assert source.tasks() == ["cola"]
+    assert source.splits("cola") == ["train", "validation"]
+    assert source.splits("mnli") == []
+    assert source.rows("cola", "train") == 1200
+
+
+def test_rows_come_in_order_with_the_columns_asked_for(folder: Path):
+    batches = list(LocalSource(str(folder)).read("cola", "train", ["sentence"]))
+    assert len(batches) > 1
+    assert [row for batch in batches for row in batch] == [{"sentence": f"text {i}"} for i in range(1200)]
+
+
+def test_a_revision_follows_the_content_and_not_the_place(folder: Path, tmp_path_factory: pytest.TempPathFactory):
+    before = LocalSource(str(folder)).revision("cola")
+    moved = tmp_path_factory.mktemp("elsewhere") / "raw"
+    folder.rename(moved)
+    assert LocalSource(str(moved)).revision("cola") == before
+    write(moved / "cola" / "train.parquet", 1200, first="another text")
+    assert LocalSource(str(moved)).revision("cola") != before
+
+
+def test_a_missing_column_names_the_file_the_column_and_what_is_there(folder: Path):
+    with pytest.raises(InvalidData, match=r"cola/train.parquet: no column idx \(it has sentence, label\)"):
+        list(LocalSource(str(folder)).read("cola", "train", ["sentence", "idx"]))
+
+
+def test_a_missing_file_names_its_path_and_the_splits_there_are(folder: Path):
+    with pytest.raises(SourceError, match=r"cola/test.parquet: no such file \(cola has train, validation\)"):
+        LocalSource(str(folder)).rows("cola", "test")
+
+
+def test_a_file_that_is_not_parquet_is_named(folder: Path):
+    (folder / "cola" / "train.parquet").write_text("<html>moved</html>")
+    with pytest.raises(InvalidData, match=r"cola/train.parquet: is not a Parquet file"):
+        LocalSource(str(folder)).rows("cola", "train")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hub", "not available yet.*use local:<folder>"),
+        ("local:/no/such/folder", "/no/such/folder: no such folder"),
+        ("local:", "expected local:<folder> or miniature"),
+        ("minature", "did you mean miniature"),
+    ],
+)
+def test_an_unusable_source_is_refused_with_what_to_write(text: str, message: str):
+    with pytest.raises(SourceError, match=message):
+        parse_source(text)
+
+
+def test_the_miniature_has_a_train_and_an_evaluation_split_of_every_task_it_lists():
+    source = parse_source("miniature")
+    assert isinstance(source, MiniatureSource)
+    assert source.splits("mnli") == ["train", "validation_matched"]
+    for task in source.tasks():
+        for split in source.splits(task):
+            assert source.rows(task, split) == sum(map(len, source.read(task, split, []))), (task, split)
+
+
+def test_the_miniatures_revision_is_the_same_in_every_reading():
+    assert MiniatureSource().revision("cb") == MiniatureSource().revision("cb") != MiniatureSource().revision("copa")

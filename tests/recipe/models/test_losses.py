@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from recipe.algorithms.r3f import symmetric_kl
+from recipe.models.divergence import segment_divergence
+from recipe.models.heads import group_choices
+from recipe.models.losses import span_log_outcomes
+
+
+def test_a_window_without_context_never_divides_by_zero():
+    log_n = span_log_outcomes(torch.tensor([[0, 0], [3, 3]]), 8, torch.tensor([0, 1]), 2)
+    assert log_n.tolist() == [math.log(2)] * 2 or torch.allclose(log_n, torch.full((2,), math.log(2)))
+
+
+def test_choices_are_grouped_in_order_and_missing_ones_cannot_be_chosen():
+    logits = group_choices(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]), torch.tensor([2, 3]))
+    probabilities = logits.softmax(-1)
+    assert logits[0, :2].tolist() == [1, 2] and logits[1].tolist() == [3, 4, 5]
+    assert probabilities[0, 2] == 0
+
+
+def test_symmetric_kl_is_the_sum_of_both_directions_with_gradients_through_both():
+    torch.manual_seed(0)
+    p, q = torch.randn(4, 5, requires_grad=True), torch.randn(4, 5, requires_grad=True)
+    log_p, log_q = p.log_softmax(-1), q.log_softmax(-1)
+    expected = (
+        F.kl_div(log_q, log_p, log_target=True, reduction="none")
+        + F.kl_div(log_p, log_q, log_target=True, reduction="none")
+    ).sum(-1)
+    torch.testing.assert_close(symmetric_kl(p, q), expected)
+    found = torch.autograd.grad(symmetric_kl(p, q).sum(), (p, q))
+    for gradient, wanted in zip(found, torch.autograd.grad(expected.sum(), (p, q)), strict=True):
+        torch.testing.assert_close(gradient, wanted)
+
+
+def test_divergence_of_masked_outcomes_and_its_gradient_are_those_without_them():
+    lowest = torch.finfo(torch.float32).min
+    p = torch.tensor([[0.3, -1.0, lowest]], requires_grad=True)
+    q = torch.tensor([[0.1, 0.4, lowest]], requires_grad=True)
+    divergence = symmetric_kl(p, q)
+    torch.testing.assert_close(divergence, symmetric_kl(p[:, :2], q[:, :2]))
+    divergence.sum().backward()
+    assert p.grad is not None and torch.isfinite(p.grad).all() and p.grad[0, 2] == 0
+
+
+def test_generation_divergence_is_a_mean_over_target_tokens_only():
+    torch.manual_seed(0)
+    p, q = torch.randn(2, 3, 7), torch.randn(2, 3, 7)
+    target_ids = torch.tensor([[4, 2, -100], [5, 6, 2]])
+    segment = {"family": "summarization", "target_ids": target_ids, "examples": (0, 2)}
+    per_token = symmetric_kl(p, q)
+    expected = torch.stack([per_token[0, :2].mean(), per_token[1].mean()])
+    torch.testing.assert_close(segment_divergence({"logits": p}, {"logits": q}, segment), expected)

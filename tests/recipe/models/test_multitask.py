@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from composer import Trainer
+from composer.core import DataSpec
+from torchmetrics import Metric
+
+from recipe.algorithms.log_n_scaling import LogNLossScaling
+from recipe.algorithms.r3f import R3F
+from recipe.data.microbatch import count_examples
+from recipe.models.multitask import MultitaskModel
+
+
+class Collect(Metric):
+    """Keeps what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list = []
+
+    def update(self, predictions: list, references: list) -> None:
+        self.seen += zip(predictions, references, strict=True)
+
+    def compute(self) -> float:
+        return 0.0
+
+
+@pytest.fixture
+def model(network, tokenizer):
+    def build(kind, **options):
+        tasks = ["rte", "trec", "copa", "race", "squad", "xsum", "aeslc"]
+        metrics = {"trec": {"collect": Collect()}, "xsum": {"collect": Collect()}}
+        return MultitaskModel(network(kind, **options), tokenizer, tasks, metrics=metrics)
+
+    return build
+
+
+def test_predictions_and_references_have_the_metrics_types(model, part, join):
+    built = model("bart").eval()
+    expected = {
+        "classification": (int, int),
+        "commonsense": (int, int),
+        "mrc": (str, list),
+        "summarization": (str, str),
+    }
+    for family, types in expected.items():
+        (segment,) = built.eval_forward(join(part(family)))
+        assert len(segment["predictions"]) == len(segment["references"]) > 0
+        assert {(type(p), type(r)) for p, r in zip(segment["predictions"], segment["references"], strict=True)} == {
+            types
+        }
+
+
+def test_an_impossible_choice_is_never_predicted(model, part, join):
+    (segment,) = model("roberta").eval().eval_forward(join(part("commonsense", choices=(2, 5, 2, 3))))
+    assert all(p < n for p, n in zip(segment["predictions"], (2, 5, 2, 3), strict=True))
+
+
+def test_summaries_are_the_greedy_continuation(model, part, join, tokenizer):
+    built = model("bart").eval()
+    batch = join(part("summarization"))
+    (segment,) = built.eval_forward(batch)
+    for row, summary in enumerate(segment["predictions"]):
+        decoded = [2]
+        for _ in range(batch["segments"][0]["target_ids"].shape[1]):
+            logits = built.network.backbone(
+                input_ids=batch["input_ids"][row : row + 1],
+                attention_mask=batch["attention_mask"][row : row + 1],
+                decoder_input_ids=torch.tensor([decoded]),
+            ).logits[0, -1]
+            decoded.append(int(logits.argmax()))
+            if decoded[-1] == 2:
+                break
+        assert summary == tokenizer.decode(decoded, skip_special_tokens=True).strip()
+
+
+def test_metrics_are_named_by_task_and_only_for_evaluation(model, part, join):
+    built = model("roberta").eval()
+    assert built.get_metrics(is_train=True) == {}
+    metric = built.get_metrics(is_train=False)["trec/collect"]
+    batch = join(part("classification"))
+    built.update_metric(batch, built.eval_forward(batch), metric)
+    assert [r for _, r in metric.seen] == batch["segments"][0]["labels"].tolist()
+    assert [name for name, _ in built.named_children()] == ["network"]
+
+
+def test_an_evaluation_microbatch_with_several_tasks_is_refused(model, part, join):
+    built = model("roberta").eval()
+    batch = join(part("classification"), part("commonsense"))
+    with pytest.raises(ValueError, match="several tasks"):
+        built.update_metric(batch, built.eval_forward(batch), Collect())
+
+
+def train(model, batches, algorithms):
+    """Losses of a few steps through a real Trainer, several microbatches a step."""
+    data = DataSpec(
+        batches,
+        split_batch=lambda batch, size: batch,
+        get_num_samples_in_batch=count_examples,
+        get_num_tokens_in_batch=lambda batch: 1,
+    )
+    trainer = Trainer(
+        model=model,
+        train_dataloader=data,
+        max_duration=f"{len(batches)}ba",
+        device="cpu",
+        optimizers=torch.optim.SGD(model.parameters(), lr=0.05),
+        algorithms=algorithms,
+        device_train_microbatch_size=1,
+        progress_bar=False,
+        seed=1,
+    )
+    trainer.fit()
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def test_scaling_and_r3f_together_do_not_depend_on_their_order(model, part, join):
+    mixed = join(part("classification"), part("commonsense"), part("mrc"))
+    batches = [[mixed, join(part("summarization"))], [join(part("mrc", seed=8)), mixed]]
+    results = []
+    for order in itertools.permutations(range(2)):
+        built = model("bart")
+        algorithms = [
+            LogNLossScaling(built.log_outcomes),
+            R3F(weight=1.0, eps=0.1, divergence=built.divergence),
+        ]
+        results.append(train(built, batches, [algorithms[index] for index in order]))
+    for name, parameter in results[0].items():
+        torch.testing.assert_close(parameter, results[1][name], rtol=0, atol=0)
+
+
+def test_a_step_is_the_mean_scaled_loss_over_its_examples(model, part, join):
+    parts = [part("classification", lengths=(5, 6, 7, 8)), part("commonsense")]
+    built, expected = model("roberta"), model("roberta")
+    trained = train(built, [[join(single) for single in parts]], [LogNLossScaling(built.log_outcomes)])
+    batch = join(*parts)
+    outputs = expected(batch)
+    (expected.loss(outputs, batch) / expected.log_outcomes(outputs, batch)).mean().backward()
+    for name, parameter in expected.named_parameters():
+        assert parameter.grad is not None
+        torch.testing.assert_close(trained[name], parameter - 0.05 * parameter.grad, atol=1e-5, rtol=1e-4)

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from transformers import BartForSequenceClassification, RobertaForQuestionAnswering, RobertaForSequenceClassification
+
+from recipe.models.backbone import BackboneError, max_row_length
+from recipe.models.multitask import MultitaskModel
+from recipe.models.network import MultitaskNetwork
+
+OWN_TEXT = ("classification", "commonsense", "mrc")
+
+
+def families_of(kind):
+    return (*OWN_TEXT, "summarization") if kind == "bart" else OWN_TEXT
+
+
+@pytest.fixture
+def model(network, tokenizer):
+    def build(kind, **options):
+        built = network(kind, **options)
+        return MultitaskModel(built, tokenizer, ["rte", "trec", "copa", "race", "squad", "xsum", "aeslc"])
+
+    return build
+
+
+def losses(model, batch):
+    return model.loss(model(batch), batch)
+
+
+def gradients(model, batch):
+    model.zero_grad()
+    losses(model, batch).sum().backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters()}
+
+
+def test_uniform_predictions_have_scaled_loss_one_in_every_family(model, kind, part, join):
+    built = model(kind)
+    with torch.no_grad():
+        for name, parameter in built.network.named_parameters():
+            if ("out_proj" in name and name.startswith("heads")) or "shared" in name:
+                parameter.zero_()
+    for family in families_of(kind):
+        batch = join(part(family))
+        outputs = built(batch)
+        scaled = built.loss(outputs, batch) / built.log_outcomes(outputs, batch)
+        torch.testing.assert_close(scaled, torch.ones_like(scaled), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["roberta", "bart"])
+def test_a_mixed_microbatch_is_the_sum_of_its_tasks(model, kind, part, join):
+    built = model(kind)
+    mixtures = [[part("classification"), part("classification", task="rte", seed=7), part("commonsense"), part("mrc")]]
+    if kind == "bart":
+        mixtures.append([part("summarization"), part("summarization", task="aeslc", lengths=(4, 11), seed=9)])
+    for parts in mixtures:
+        mixed, singles = join(*parts), [join(single) for single in parts]
+        torch.testing.assert_close(
+            losses(built, mixed), torch.cat([losses(built, s) for s in singles]), atol=1e-5, rtol=1e-5
+        )
+        separate = [gradients(built, s) for s in singles]
+        for name, gradient in gradients(built, mixed).items():
+            torch.testing.assert_close(gradient, sum(g[name] for g in separate), atol=1e-4, rtol=1e-4)
+
+
+def test_padding_changes_nothing(model, kind, part, join):
+    built, other = model(kind), model(kind, seed=1)
+    mixtures = [[part("classification"), part("commonsense"), part("mrc")]]
+    if kind == "bart":
+        mixtures.append([part("summarization")])
+    for parts in mixtures:
+        tight, loose = join(*parts), join(*parts, extra_columns=5, extra_rows=2)
+        for segment in loose["segments"]:
+            if "target_ids" in segment:
+                segment["target_ids"] = F.pad(segment["target_ids"], (0, 4), value=-100)
+        results = []
+        for batch in (tight, loose):
+            outputs, noised = built(batch), other(batch)
+            results.append(
+                torch.stack(
+                    [
+                        built.loss(outputs, batch),
+                        built.log_outcomes(outputs, batch),
+                        built.divergence(outputs, noised, batch),
+                    ]
+                )
+            )
+        assert torch.isfinite(results[0]).all()
+        torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-5)
+
+
+def test_every_parameter_gets_a_gradient_whatever_the_microbatch_holds(model, kind, part, join):
+    built = model(kind, dropout=0.1)
+    for family in families_of(kind):
+        optimizer = torch.optim.SGD(built.parameters(), lr=0.01)
+        batch = join(part(family))
+        before = losses(built, batch).mean()
+        found = gradients(built, batch)
+        assert found and all(torch.isfinite(g).all() for g in found.values())
+        optimizer.step()
+        assert torch.isfinite(losses(built, batch)).all() and losses(built, batch).mean() != before
+
+
+def test_classification_equals_hugging_face_roberta(model, part, join):
+    built = model("roberta").eval()
+    batch = join(part("classification"))
+    reference = RobertaForSequenceClassification(built.network.backbone.config).eval()
+    reference.roberta.load_state_dict(built.network.backbone.state_dict())
+    reference.classifier.dense.load_state_dict(built.network.heads["trec"].dense.state_dict())
+    reference.classifier.out_proj = built.network.heads["trec"].out_proj
+    logits = reference(batch["input_ids"], batch["attention_mask"]).logits
+    expected = -logits.log_softmax(-1).gather(1, batch["segments"][0]["labels"][:, None]).squeeze(1)
+    torch.testing.assert_close(losses(built, batch), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_classification_equals_hugging_face_bart(model, part, join):
+    built = model("bart").eval()
+    batch = join(part("classification", lengths=(8, 8, 8)))  # Hugging Face wants equally many EOS a row
+    reference = BartForSequenceClassification(built.network.backbone.config).eval()
+    reference.model.load_state_dict(built.network.backbone.model.state_dict())
+    reference.classification_head.dense.load_state_dict(built.network.heads["trec"].dense.state_dict())
+    reference.classification_head.out_proj = built.network.heads["trec"].out_proj
+    logits = reference(batch["input_ids"], batch["attention_mask"]).logits
+    torch.testing.assert_close(built(batch)[0]["logits"], logits, atol=1e-5, rtol=1e-5)
+
+
+def test_multiple_choice_is_a_softmax_over_each_examples_own_choices(model, part, join):
+    built = model("roberta").eval()
+    rows, segment = part("commonsense")
+    head, expected, row = built.network.heads["commonsense"], [], 0
+    for choices, label in zip(segment["choices"].tolist(), segment["labels"].tolist(), strict=True):
+        scores = []
+        for tokens in rows[row : row + choices]:
+            first = built.network.backbone(torch.tensor([tokens])).last_hidden_state[:, 0]
+            scores.append(head.out_proj(torch.tanh(head.dense(first))).reshape(()))
+        expected.append(-torch.stack(scores).log_softmax(0)[label])
+        row += choices
+    torch.testing.assert_close(losses(built, join((rows, segment))), torch.stack(expected), atol=1e-5, rtol=1e-5)
+
+
+def test_span_loss_equals_hugging_face_logits_over_valid_positions(model, part, join):
+    built = model("roberta").eval()
+    batch = join(part("mrc"))
+    segment = batch["segments"][0]
+    reference = RobertaForQuestionAnswering(built.network.backbone.config).eval()
+    reference.roberta.load_state_dict(built.network.backbone.state_dict())
+    reference.qa_outputs = built.network.heads["mrc"].out_proj
+    logits = reference(batch["input_ids"], batch["attention_mask"])
+    windows = []
+    for row, ((low, stop), (first, last)) in enumerate(
+        zip(segment["context"].tolist(), segment["spans"].tolist(), strict=True)
+    ):
+        valid = [0, *range(low, stop)]
+        start = logits.start_logits[row][valid].log_softmax(0)[valid.index(first)]
+        end = logits.end_logits[row][valid].log_softmax(0)[valid.index(last)]
+        windows.append(-(start + end) / 2)
+    expected = torch.stack([(windows[0] + windows[1]) / 2, windows[2]])
+    torch.testing.assert_close(losses(built, batch), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_summarization_equals_hugging_face_bart_and_smooths_in_training_only(model, part, join):
+    built = model("bart")
+    batch = join(part("summarization"))
+    target_ids = batch["segments"][0]["target_ids"]
+    plain, smoothed = [], []
+    for row, target in enumerate(target_ids):
+        labels = target[target != -100][None]
+        output = built.network.backbone(
+            input_ids=batch["input_ids"][row : row + 1],
+            attention_mask=batch["attention_mask"][row : row + 1],
+            labels=labels,
+        )
+        plain.append(output.loss)
+        smoothed.append(0.9 * output.loss - 0.1 * output.logits.log_softmax(-1).mean())
+    torch.testing.assert_close(losses(built.eval(), batch), torch.stack(plain), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(losses(built.train(), batch), torch.stack(smoothed), atol=1e-5, rtol=1e-5)
+
+
+def test_an_encoder_refuses_summarization_and_names_the_tasks(network):
+    with pytest.raises(BackboneError, match=r"roberta.*xsum, aeslc.*bart"):
+        MultitaskNetwork(network("roberta").backbone, ["rte", "xsum", "aeslc"])
+
+
+def test_bart_refuses_rows_with_and_without_targets_in_one_microbatch(network, part, join):
+    with pytest.raises(ValueError, match="trec"):
+        network("bart")(join(part("classification"), part("summarization")))
+
+
+def test_heads_are_one_per_classification_task_and_one_per_other_family(network):
+    assert set(network("bart").heads) == {"rte", "trec", "commonsense", "mrc"}
+    assert set(MultitaskNetwork(network("bart").backbone, ["xsum"]).heads) == set()
+
+
+def test_transformer_layers_are_the_units_of_sharding(network, kind):
+    built = network(kind)
+    units = [name for name, module in built.named_modules() if built.fsdp_wrap_fn(module)]
+    assert len(units) == (4 if kind == "bart" else 2)
+    assert units == [name for name, module in built.named_modules() if built.activation_checkpointing_fn(module)]
+
+
+def test_embeddings_are_those_the_encoder_calls(network, kind, part, join):
+    built, calls = network(kind), []
+    built.embeddings.register_forward_hook(lambda module, inputs, output: calls.append(inputs[0].shape))
+    batch = join(part("classification"))
+    built(batch)
+    assert calls == [batch["input_ids"].shape]
+
+
+def test_longest_row_leaves_out_robertas_unused_positions(network, kind):
+    assert max_row_length(network(kind).backbone) == 64

@@ -1,0 +1,194 @@
+"""Scores agree with independent computations, whatever the batches and the ranks."""
+
+from __future__ import annotations
+
+import math
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from rouge_score.rouge_scorer import RougeScorer
+from torchmetrics.functional.classification import multiclass_f1_score, multiclass_matthews_corrcoef
+
+from recipe.tasks.catalogue import CATALOGUE, PREFINETUNE_TASKS, Family, Task, get_task
+from recipe.tasks.metrics import build_metrics, exact_match, normalize_answer, token_f1
+
+
+def scores(key: str, predictions: list, references: list) -> dict[str, float]:
+    metrics = build_metrics(get_task(key))
+    for metric in metrics.values():
+        metric.update(predictions, references)
+    return {name: float(metric.compute()) for name, metric in metrics.items()}
+
+
+@pytest.mark.parametrize("key", PREFINETUNE_TASKS)
+def test_every_prefinetuning_task_has_its_metrics_primary_first(key: str) -> None:
+    task = get_task(key)
+    assert tuple(build_metrics(task)) == task.metrics
+
+
+def test_binary_f1_is_that_of_class_one() -> None:
+    # tp 2, fp 1, fn 1: precision = recall = 2/3
+    assert scores("mrpc", [1, 1, 1, 0, 0], [1, 1, 0, 1, 0]) == pytest.approx({"accuracy": 3 / 5, "f1": 2 / 3})
+
+
+def test_binary_f1_without_any_positive_is_zero() -> None:
+    assert scores("mrpc", [0, 0], [0, 0]) == {"accuracy": 1.0, "f1": 0.0}
+
+
+def test_macro_f1_averages_over_the_classes_that_occur() -> None:
+    # class 0: 2*1/(1+2), class 1: 2*1/(2+1); class 2 neither occurs nor is predicted
+    assert scores("cb", [0, 1, 1], [0, 1, 0])["macro_f1"] == pytest.approx(2 / 3)
+
+
+def test_matthews_equals_the_phi_coefficient() -> None:
+    tp, fp, fn, tn = 6, 2, 1, 3
+    predictions = [1] * tp + [1] * fp + [0] * fn + [0] * tn
+    references = [1] * tp + [0] * fp + [1] * fn + [0] * tn
+    phi = (tp * tn - fp * fn) / math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    assert scores("cola", predictions, references)["matthews"] == pytest.approx(phi)
+
+
+@pytest.mark.parametrize(("right", "predicted"), [(721, 1), (721, 0), (1043, 1)])
+def test_matthews_of_a_constant_prediction_is_zero(right: int, predicted: int) -> None:
+    references = [1] * right + [0] * (1043 - right)
+    assert scores("cola", [predicted] * 1043, references)["matthews"] == 0
+
+
+def test_class_scores_agree_with_torchmetrics_on_random_classes() -> None:
+    generator = random.Random(0)
+    predictions, references = ([generator.randrange(3) for _ in range(200)] for _ in range(2))
+    predicted, right = torch.tensor(predictions), torch.tensor(references)
+    task = Task("t", Family.CLASSIFICATION, "", "", ("macro_f1", "matthews"), labels=("a", "b", "c"))
+    for name, metric in build_metrics(task).items():
+        metric.update(predictions, references)
+        reference = {
+            "macro_f1": lambda: multiclass_f1_score(predicted, right, 3, average="macro"),
+            "matthews": lambda: multiclass_matthews_corrcoef(predicted, right, 3),
+        }[name]()
+        assert float(metric.compute()) == pytest.approx(float(reference), abs=1e-6)
+
+
+def test_commonsense_accuracy_takes_any_number_of_choices() -> None:
+    assert scores("arc_easy", [0, 4, 2, 1], [0, 4, 3, 2]) == {"accuracy": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [("The Denver Broncos!", "denver broncos"), ("  a\tcat,  an owl ", "cat owl"), ("theatre", "theatre")],
+)
+def test_answers_are_normalised_as_squad_does(text: str, normal: str) -> None:
+    assert normalize_answer(text) == normal
+
+
+@pytest.mark.parametrize(
+    ("prediction", "answers", "exact", "f1"),
+    [
+        ("the Denver Broncos.", ["Denver Broncos"], 1, 1),
+        ("Broncos", ["Denver Broncos", "The Broncos of Denver"], 0, 2 / 3),  # precision 1, recall 1/2
+        ("gold and gold", ["gold"], 0, 0.5),  # one common word: precision 1/3, recall 1
+        ("Paris", ["London"], 0, 0),
+        ("", [], 1, 1),  # no answer, rightly
+        ("something", [], 0, 0),
+        ("the", ["a"], 1, 1),  # nothing is left of either
+    ],
+)
+def test_span_scores_match_hand_worked_squad_examples(
+    prediction: str, answers: list[str], exact: float, f1: float
+) -> None:
+    assert exact_match(prediction, answers) == exact
+    assert token_f1(prediction, answers) == pytest.approx(f1)
+
+
+def test_mrc_scores_are_means_over_examples() -> None:
+    predictions, references = ["the cat", "Broncos"], [["cat"], ["Denver Broncos"]]
+    assert scores("squad", predictions, references) == pytest.approx({"f1": (1 + 2 / 3) / 2, "exact_match": 0.5})
+
+
+def test_rouge_is_the_stemmed_f_measure_of_rouge_score() -> None:
+    summaries = ["The cats were running over the hills.", "Prices rose"]
+    references = ["A cat runs over a hill", "Prices of oil rose sharply."]
+    scorer = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
+    each = [scorer.score(reference, summary) for reference, summary in zip(references, summaries, strict=True)]
+    expected = {name: sum(score[name].fmeasure for score in each) / 2 for name in ("rougeL", "rouge1", "rouge2")}
+    assert scores("xsum", summaries, references) == pytest.approx(expected)
+    assert 0 < expected["rouge2"] < expected["rouge1"] < 1
+
+
+@pytest.mark.parametrize("key", ["cola", "cb", "copa", "squad", "xsum"])
+def test_scores_do_not_depend_on_the_batches(key: str) -> None:
+    predictions, references = {
+        "cola": ([0, 1, 1, 0, 1], [0, 1, 0, 1, 1]),
+        "cb": ([0, 1, 2, 0, 1], [0, 2, 2, 1, 1]),
+        "copa": ([0, 1, 1, 0, 1], [0, 1, 0, 1, 1]),
+        "squad": (["a b", "c", "d", "e", "f g"], [["b"], ["c"], ["x", "d"], ["y"], ["g"]]),
+        "xsum": (["a b", "c", "d e", "e", "f g"], ["b", "c", "d", "y", "f g h"]),
+    }[key]
+    metrics = build_metrics(get_task(key))
+    for start, stop in ((0, 1), (1, 4), (4, 4), (4, 5)):
+        for metric in metrics.values():
+            metric.update(predictions[start:stop], references[start:stop])
+    assert {name: float(m.compute()) for name, m in metrics.items()} == scores(key, predictions, references)
+
+
+_TWO_RANKS = """
+import sys, torch.distributed as dist
+from recipe.tasks.catalogue import get_task
+from recipe.tasks.metrics import build_metrics
+rank = int(sys.argv[1])
+dist.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2)
+for key, predictions, references in (
+    ("cola", [0, 1, 1, 0, 1], [0, 1, 0, 1, 1]),
+    ("race", [0, 3, 1, 2, 1], [0, 3, 0, 1, 1]),
+    ("squad", ["a b", "c", "d", "e", "f g"], [["b"], ["c"], ["x", "d"], ["y"], ["g"]]),
+):
+    metrics = build_metrics(get_task(key))
+    mine = slice(0, 1) if rank == 0 else slice(1, 5)  # ranks hold different numbers of examples
+    for name, metric in metrics.items():
+        metric.update(predictions[mine], references[mine])
+        print(key, name, float(metric.compute()))
+"""
+
+
+@pytest.mark.slow
+def test_two_ranks_score_what_one_does(tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _TWO_RANKS, str(rank), str(tmp_path / "meeting")],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    expected = {
+        "cola": scores("cola", [0, 1, 1, 0, 1], [0, 1, 0, 1, 1]),
+        "race": scores("race", [0, 3, 1, 2, 1], [0, 3, 0, 1, 1]),
+        "squad": scores("squad", ["a b", "c", "d", "e", "f g"], [["b"], ["c"], ["x", "d"], ["y"], ["g"]]),
+    }
+    lines = [f"{key} {name} {score}" for key, by_name in expected.items() for name, score in by_name.items()]
+    assert [output.splitlines() for output in outputs] == [lines, lines]
+
+
+def test_a_class_outside_the_label_space_is_named() -> None:
+    with pytest.raises(ValueError, match="class 2 is not one of the task's 2 classes"):
+        scores("cola", [0, 2], [0, 1])
+
+
+def test_predictions_and_references_must_pair_up() -> None:
+    with pytest.raises(ValueError, match="2 predictions but 1 references"):
+        scores("squad", ["a", "b"], [["a"]])
+
+
+@pytest.mark.parametrize(("key", "name"), [("stsb", "pearson"), ("conll2000_chunking", "f1")])
+def test_a_metric_that_does_not_exist_yet_is_named(key: str, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{key}.*no metric '{name}'"):
+        build_metrics(CATALOGUE[key])
+
+
+def test_f1_of_one_class_refuses_more_than_two_labels() -> None:
+    with pytest.raises(ValueError, match="macro_f1"):
+        build_metrics(Task("three", Family.CLASSIFICATION, "", "", ("f1",), labels=("a", "b", "c")))
