@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise SourceError(f"--splits {','.join(unknown)}: expected train, validation or both")
     except (SourceError, UnknownTask) as error:
         return fail(error)
-    return _convert(options, source, tasks)
+    return _convert(options, tasks)
 
 
 def fail(*errors: Exception) -> int:
@@ -131,15 +131,22 @@ def select_tasks(
     return chosen
 
 
-def _convert(options: argparse.Namespace, source: Source, tasks: list[str]) -> int:
+def _convert(options: argparse.Namespace, tasks: list[str]) -> int:
     # Imported here: it takes seconds, and a mistyped option should be reported at once.
     from data_prep.encode import Limits, LimitsError
     from data_prep.run import USER_ERRORS, Settings, run
 
     try:
         limits = Limits(options.max_length, options.max_target_length, options.stride or options.max_length // 4)
-        settings = Settings(options.store, options.source, limits, options.limit, options.overwrite)
-        errors = run(source, tasks, options.splits, settings, options.tokenizer, options.workers)
+        settings = Settings(options.store, options.source, limits, options.limit)
+        errors = run(
+            tasks,
+            options.splits,
+            settings,
+            options.tokenizer,
+            workers=options.workers,
+            overwrite=options.overwrite,
+        )
     except (*USER_ERRORS, LimitsError) as error:
         errors = [error]
     except KeyboardInterrupt:

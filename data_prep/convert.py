@@ -12,7 +12,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from streaming import MDSWriter
@@ -25,7 +25,7 @@ from data_prep.sources import Rows, Source, SourceError, parse_source
 from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, VERSION, Manifest, columns, token_dtype
 from recipe.data.tokenizer import fingerprint, tokenizer_folder
 from recipe.errors import UserError
-from recipe.tasks.catalogue import get_task
+from recipe.tasks.catalogue import Task, get_task
 
 Report = Callable[[int], None]  # told how many more source rows were handled
 
@@ -46,78 +46,92 @@ class Settings:
         source: As :func:`data_prep.sources.parse_source` reads it.
         limits: Lengths and windows.
         limit: Most rows of each split, evenly spaced over it, or None for all.
-        overwrite: Convert again what is already there.
     """
 
     store: str
     source: str
     limits: Limits
     limit: int | None = None
-    overwrite: bool = False
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One task and split: what one process converts at a time."""
+    """One task and split: what one process converts at a time.
 
-    task: str
-    split: str
-    source_split: str
-    revision: str
-    rows: int  # that will be read
+    Attributes:
+        manifest: What the finished stream's manifest will say, the counts aside.
+        folder: The finished stream's place.
+        rows: Source rows that will be read.
+    """
+
+    manifest: Manifest
+    folder: str
+    rows: int
 
     @property
     def name(self) -> str:
-        return f"{self.task}/{self.split}"
+        return f"{self.manifest.task}/{self.manifest.split}"
 
 
-def plan_units(source: Source, tasks: Sequence[str], splits: Sequence[str], limit: int | None) -> list[Unit]:
+def plan_units(
+    tasks: Sequence[str], splits: Sequence[str], settings: Settings, tokenizer: PreTrainedTokenizerFast
+) -> list[Unit]:
     """The units of a conversion, in the tasks' order.
 
     Raises:
         SourceError: The source lacks a split that a task needs.
+        ConversionError: Rows would be longer than the tokenizer's model takes.
     """
-    units = []
-    for key in tasks:
-        there = source.splits(key)
-        for split in splits:
-            names = ("train",) if split == "train" else get_task(key).evaluation_splits
-            name = next((name for name in names if name in there), None)
-            if name is None:
-                raise SourceError(
-                    f"{key}: the source has no split for {split} (expected {' or '.join(names)}, it has "
-                    f"{', '.join(there) or 'nothing'}); provide it, or leave the task or the split out"
-                )
-            rows = source.rows(key, name)
-            revision = source.revision(key)
-            units.append(Unit(key, split, name, revision, rows if limit is None else min(limit, rows)))
-    return units
-
-
-def check_limits(limits: Limits, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Raises :class:`ConversionError` for rows longer than the tokenizer's model takes."""
+    limits = settings.limits
     if limits.max_length > tokenizer.model_max_length:
         raise ConversionError(
             f"--max-length {limits.max_length}: the model of tokenizer {tokenizer.name_or_path} "
             f"takes at most {tokenizer.model_max_length} tokens"
         )
+    source = parse_source(settings.source)
+    root = os.path.join(os.path.abspath(os.path.expanduser(settings.store)), tokenizer_folder(tokenizer))
+    common = {
+        "version": VERSION,
+        "source": source.name,
+        "tokenizer": tokenizer.name_or_path,
+        "fingerprint": fingerprint(tokenizer),
+        **asdict(limits),
+        "limit": settings.limit,
+        **{"read": 0, "written": 0, "dropped": {}, "tokens": 0, "rows": 0},
+    }
+    units = []
+    for task in map(get_task, tasks):
+        revision = source.revision(task.key)
+        for split in splits:
+            name = _source_split(source, task, split)
+            own = {"task": task.key, "family": task.family.value, "split": split, "labels": task.labels}
+            manifest = Manifest(**common, **own, source_split=name, revision=revision)
+            rows = source.rows(task.key, name)
+            rows = rows if settings.limit is None else min(settings.limit, rows)
+            units.append(Unit(manifest, os.path.join(root, task.key, split), rows))
+    return units
 
 
-def unit_folder(unit: Unit, store: str, tokenizer: PreTrainedTokenizerFast) -> str:
-    return os.path.join(os.path.abspath(store), tokenizer_folder(tokenizer), unit.task, unit.split)
+def _source_split(source: Source, task: Task, split: str) -> str:
+    there = source.splits(task.key)
+    names = ("train",) if split == "train" else task.evaluation_splits
+    for name in names:
+        if name in there:
+            return name
+    raise SourceError(
+        f"{task.key}: the source has no split for {split} (expected {' or '.join(names)}, it has "
+        f"{', '.join(there) or 'nothing'}); provide it, or leave the task or the split out"
+    )
 
 
-def find_finished(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerFast) -> Manifest | None:
+def find_finished(unit: Unit) -> Manifest | None:
     """The manifest of the unit's stream, if it is there and was made with the same settings from the same data."""
-    if settings.overwrite:
-        return None
     try:
-        with open(os.path.join(unit_folder(unit, settings.store, tokenizer), MANIFEST), encoding="utf-8") as file:
+        with open(os.path.join(unit.folder, MANIFEST), encoding="utf-8") as file:
             manifest = Manifest.from_json(file.read())
     except (OSError, ValueError):
         return None
-    same = manifest.settings() == _expected(unit, settings, tokenizer).settings()
-    return manifest if same else None
+    return manifest if manifest.settings() == unit.manifest.settings() else None
 
 
 def convert_unit(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerFast, report: Report) -> Manifest:
@@ -127,7 +141,7 @@ def convert_unit(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerF
         InvalidData: The source contradicts the dataset's schema.
         ConversionError: Not one example was usable, or the store cannot be written.
     """
-    final = unit_folder(unit, settings.store, tokenizer)
+    final = unit.folder
     partial = f"{final}.partial-{os.getpid()}"
     try:
         _remove_leftovers(final)
@@ -141,36 +155,9 @@ def convert_unit(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerF
     return manifest
 
 
-def _expected(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerFast) -> Manifest:
-    """The unit's manifest before anything was read."""
-    task, limits = get_task(unit.task), settings.limits
-    return Manifest(
-        version=VERSION,
-        task=task.key,
-        family=task.family.value,
-        split=unit.split,
-        source=parse_source(settings.source).name,
-        source_split=unit.source_split,
-        revision=unit.revision,
-        tokenizer=tokenizer.name_or_path,
-        fingerprint=fingerprint(tokenizer),
-        labels=task.labels,
-        max_length=limits.max_length,
-        max_target_length=limits.max_target_length,
-        stride=limits.stride,
-        train_windows=limits.train_windows,
-        limit=settings.limit,
-        read=0,
-        written=0,
-        dropped={},
-        tokens=0,
-        rows=0,
-    )
-
-
 def _write(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerFast, folder: str, report: Report) -> Manifest:
     """Write shards, index, lengths and manifest into an empty folder."""
-    task, split = get_task(unit.task), unit.split
+    task, split = get_task(unit.manifest.task), unit.manifest.split
     dropped: Counter[str] = Counter()
     lengths: list[tuple[int, int, int]] = []
     tokens = read = 0
@@ -198,10 +185,10 @@ def _write(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerFast, f
         raise
     if not lengths:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.most_common()) or "it has no rows"
-        raise ConversionError(f"{unit.name}: not one usable example in {unit.source_split} ({reasons})")
+        raise ConversionError(f"{unit.name}: not one usable example in {unit.manifest.source_split} ({reasons})")
     writer.finish()
     manifest = replace(
-        _expected(unit, settings, tokenizer),
+        unit.manifest,
         read=read,
         written=len(lengths),
         dropped=dict(sorted(dropped.items())),
@@ -217,8 +204,9 @@ def _write(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerFast, f
 def _read(unit: Unit, settings: Settings) -> Iterator[Rows]:
     """The unit's raw rows; with a limit, evenly spaced ones, for many datasets are sorted by label."""
     source = parse_source(settings.source)
-    batches = source.read(unit.task, unit.source_split, get_adapter(unit.task).columns)
-    total = source.rows(unit.task, unit.source_split)
+    task, split = unit.manifest.task, unit.manifest.source_split
+    batches = source.read(task, split, get_adapter(task).columns)
+    total = source.rows(task, split)
     if settings.limit is None or settings.limit >= total:
         yield from batches
         return
@@ -231,7 +219,7 @@ def _read(unit: Unit, settings: Settings) -> Iterator[Rows]:
 
 def _adapt(unit: Unit, rows: Rows, read: int, dropped: Counter[str]) -> list[Example]:
     """The rows' examples; counts those that cannot become one."""
-    convert = get_adapter(unit.task).convert
+    convert = get_adapter(unit.manifest.task).convert
     examples = []
     for number, row in enumerate(rows, start=read + 1):
         try:
@@ -239,7 +227,8 @@ def _adapt(unit: Unit, rows: Rows, read: int, dropped: Counter[str]) -> list[Exa
         except Unusable as reason:
             dropped[str(reason)] += 1
         except InvalidData as error:
-            raise InvalidData(f"{unit.task}/{unit.source_split}, row {number} of those read: {error}") from error
+            where = f"{unit.manifest.task}/{unit.manifest.source_split}, row {number} of those read"
+            raise InvalidData(f"{where}: {error}") from error
     return examples
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -96,7 +95,16 @@ def encode(
         Family.MRC: _encode_spans,
         Family.SUMMARIZATION: _encode_summaries,
     }
-    return encoders[family](examples, tokenizer, limits, split == "validation") if examples else []
+    if not examples:
+        return []
+    outcomes = encoders[family](examples, tokenizer, limits, split == "validation")
+    dtype = token_dtype(len(tokenizer))  # once a batch: asking for the length copies the vocabulary
+    for outcome in outcomes:
+        if isinstance(outcome, EncodedExample):
+            for name in ("tokens", "target"):
+                if name in outcome.columns:
+                    outcome.columns[name] = outcome.columns[name].astype(dtype)
+    return outcomes
 
 
 def _encode_classification(
@@ -105,7 +113,7 @@ def _encode_classification(
     texts = [(example.text, example.second_text) for example in examples]
     rows = _tokenize(tokenizer, texts, "longest_first", limits.max_length)
     return [
-        _join(tokenizer, [row], {"label": example.label}, {"group": example.group} if evaluation else None)
+        _join([row], {"label": example.label}, {"group": example.group} if evaluation else None)
         for example, row in zip(examples, rows, strict=True)
     ]
 
@@ -126,7 +134,7 @@ def _encode_choices(
     ]
     rows = iter(_tokenize(tokenizer, texts, "only_first", limits.max_length))
     return [
-        _join(tokenizer, [next(rows) for _ in example.choices], {"label": example.label}, {} if evaluation else None)
+        _join([next(rows) for _ in example.choices], {"label": example.label}, {} if evaluation else None)
         if size <= room
         else LONG_CHOICE
         for example, size in zip(examples, longest, strict=True)
@@ -138,12 +146,10 @@ def _encode_summaries(
 ) -> list[Outcome]:
     documents = _tokenize(tokenizer, [(example.document, None) for example in examples], True, limits.max_length)
     summaries = _tokenize(tokenizer, [(example.summary, None) for example in examples], True, limits.max_target_length)
-    dtype = _token_dtype(tokenizer)
     return [
         _join(
-            tokenizer,
             [document],
-            {"target": np.array(summary.ids, dtype)},
+            {"target": np.array(summary.ids)},
             {"summary": example.summary} if evaluation else None,
         )
         for example, document, summary in zip(examples, documents, summaries, strict=True)
@@ -165,16 +171,12 @@ def _encode_spans(
     owners = cast(list[int], batch["overflow_to_sample_mapping"])
     for owner, window in zip(owners, _encodings(batch), strict=True):
         windows[owner].append(window)
-    return [
-        _encode_windows(example, rows, tokenizer, limits, evaluation)
-        for example, rows in zip(examples, windows, strict=True)
-    ]
+    return [_encode_windows(example, rows, limits, evaluation) for example, rows in zip(examples, windows, strict=True)]
 
 
 def _encode_windows(
     example: SpanExample,
     windows: list[Encoding],
-    tokenizer: PreTrainedTokenizerFast,
     limits: Limits,
     evaluation: bool,
 ) -> Outcome:
@@ -196,7 +198,7 @@ def _encode_windows(
     if evaluation:
         columns["offsets"] = np.concatenate(offsets)
     reference = {"answers": list(example.answers), "context": example.context} if evaluation else None
-    return _join(tokenizer, [windows[i] for i in kept], columns, reference)
+    return _join([windows[i] for i in kept], columns, reference)
 
 
 def _context(window: Encoding) -> tuple[int, int] | None:
@@ -265,14 +267,7 @@ def _encodings(batch: BatchEncoding) -> list[Encoding]:
     return cast(list[Encoding], batch.encodings)
 
 
-@lru_cache
-def _token_dtype(tokenizer: PreTrainedTokenizerFast) -> str:
-    """What ids are stored as; remembered, because a fast tokenizer counts its vocabulary anew each time."""
-    return token_dtype(len(tokenizer))
-
-
 def _join(
-    tokenizer: PreTrainedTokenizerFast,
     rows: Sequence[Encoding],
     own: dict[str, Any],
     reference: dict[str, Any] | None,
@@ -280,7 +275,7 @@ def _join(
     """Lay an example's rows out one after another, beside its family's ``own`` columns."""
     lengths = [len(row.ids) for row in rows]
     columns = {
-        "tokens": np.array([token for row in rows for token in row.ids], _token_dtype(tokenizer)),
+        "tokens": np.array([token for row in rows for token in row.ids]),
         "row_lengths": np.array(lengths, np.int32),
         "second": np.array([_second_start(row) for row in rows], np.int32),
         **own,

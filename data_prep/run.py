@@ -13,12 +13,11 @@ from rich.text import Text
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from data_prep import convert
-from data_prep.convert import Settings, Unit, check_limits, find_finished, plan_units, unit_folder
-from data_prep.sources import Source
+from data_prep.convert import Settings, Unit, find_finished, plan_units
 from data_prep.summary import Entry, summarise
 from data_prep.workers import convert_units
 from recipe.data.manifest import LENGTHS, Manifest
-from recipe.data.tokenizer import TokenizerError, load_tokenizer, tokenizer_folder
+from recipe.data.tokenizer import TokenizerError, load_tokenizer
 
 USER_ERRORS = (*convert.USER_ERRORS, TokenizerError)
 
@@ -29,9 +28,15 @@ class _Speed(ProgressColumn):
 
 
 def run(
-    source: Source, tasks: Sequence[str], splits: Sequence[str], settings: Settings, tokenizer_name: str, workers: int
+    tasks: Sequence[str],
+    splits: Sequence[str],
+    settings: Settings,
+    tokenizer_name: str,
+    *,
+    workers: int,
+    overwrite: bool,
 ) -> list[Exception]:
-    """Convert, then print the summary of all streams that are there.
+    """Convert what is not there yet (everything with ``overwrite``), then print the summary of all that is there.
 
     Returns:
         The errors of the streams that could not be made.
@@ -40,13 +45,12 @@ def run(
         Any of ``USER_ERRORS``: nothing could be converted at all.
     """
     tokenizer = load_tokenizer(tokenizer_name)
-    check_limits(settings.limits, tokenizer)
-    units = plan_units(source, tasks, splits, settings.limit)
-    there = {unit: manifest for unit in units if (manifest := find_finished(unit, settings, tokenizer))}
-    made: dict[Unit, Manifest] = {}
+    units = plan_units(tasks, splits, settings, tokenizer)
+    there = {unit.folder: found for unit in units if not overwrite and (found := find_finished(unit))}
+    made: dict[str, Manifest] = {}
     start = time.monotonic()
-    errors = _convert([unit for unit in units if unit not in there], settings, tokenizer, workers, made)
-    _print_summary(units, there, made, settings.store, tokenizer, time.monotonic() - start)
+    errors = _convert([unit for unit in units if unit.folder not in there], settings, tokenizer, workers, made)
+    _print_summary(units, there, made, time.monotonic() - start)
     return errors
 
 
@@ -55,7 +59,7 @@ def _convert(
     settings: Settings,
     tokenizer: PreTrainedTokenizerFast,
     workers: int,
-    made: dict[Unit, Manifest],
+    made: dict[str, Manifest],
 ) -> list[Exception]:
     shown = (
         TextColumn("{task.description}"),
@@ -68,25 +72,20 @@ def _convert(
         bar = progress.add_task("converting", total=sum(unit.rows for unit in units))
 
         def done(unit: Unit, manifest: Manifest) -> None:
-            made[unit] = manifest
+            made[unit.folder] = manifest
             progress.console.print(f"{unit.name}: {manifest.written:,} examples", highlight=False)
 
         return convert_units(units, settings, tokenizer, workers, lambda rows: progress.advance(bar, rows), done)
 
 
 def _print_summary(
-    units: Sequence[Unit],
-    there: dict[Unit, Manifest],
-    made: dict[Unit, Manifest],
-    store: str,
-    tokenizer: PreTrainedTokenizerFast,
-    seconds: float,
+    units: Sequence[Unit], there: dict[str, Manifest], made: dict[str, Manifest], seconds: float
 ) -> None:
     known = there | made
     entries = [
-        Entry(known[unit], np.load(os.path.join(unit_folder(unit, store, tokenizer), LENGTHS)), unit in there)
+        Entry(known[unit.folder], np.load(os.path.join(unit.folder, LENGTHS)), unit.folder in there)
         for unit in units
-        if unit in known
+        if unit.folder in known
     ]
     if not entries:
         return
@@ -96,9 +95,6 @@ def _print_summary(
     console.print(summarise(entries))
     read = sum(manifest.read for manifest in made.values())
     speed = f": {read:,} examples in {seconds:,.1f} s, {read / max(seconds, 1e-9):,.0f} a second" if made else ""
-    console.print(
-        f"{os.path.join(store, tokenizer_folder(tokenizer))}: {len(made)} streams converted, "
-        f"{len(there)} already there{speed}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    root = os.path.dirname(os.path.dirname(units[0].folder))
+    counts = f"{root}: {len(made)} streams converted, {len(there)} already there{speed}"
+    console.print(counts, highlight=False, soft_wrap=True)

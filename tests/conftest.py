@@ -17,13 +17,13 @@ def convert_miniature(store: str, tokenizer_folder: str, tasks: Sequence[str], r
     """Convert some rows of each task's two splits in this process."""
     from data_prep.convert import Settings, plan_units
     from data_prep.encode import Limits
-    from data_prep.sources import MiniatureSource
     from data_prep.workers import convert_units
     from recipe.data.tokenizer import load_tokenizer
 
     settings = Settings(store, "miniature", Limits(max_length=128, max_target_length=32, stride=32), limit=rows)
-    units = plan_units(MiniatureSource(), tasks, ("train", "validation"), rows)
-    errors = convert_units(units, settings, load_tokenizer(tokenizer_folder), 1, lambda _: None, lambda *_: None)
+    tokenizer = load_tokenizer(tokenizer_folder)
+    units = plan_units(tasks, ("train", "validation"), settings, tokenizer)
+    errors = convert_units(units, settings, tokenizer, 1, lambda _: None, lambda *_: None)
     assert not errors, errors
 
 

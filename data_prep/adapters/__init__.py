@@ -13,7 +13,7 @@ ADAPTERS: dict[str, Adapter] = {
 }
 
 
-class NoAdapter(ValueError):
+class NoAdapter(UserError):
     """A task that has no adapter: its raw data cannot be converted."""
 
 

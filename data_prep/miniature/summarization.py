@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -18,7 +19,7 @@ def _story(draw: Draw) -> tuple[list[str], str, str]:
     return [*fillers(draw.rng, 1, 2), *told], subject, summary
 
 
-def _worry(rng: Random, keywords: list[str]) -> str:
+def _worry(rng: Random, keywords: Sequence[str]) -> str:
     fact, (one, other) = draw_fact(rng), rng.sample(keywords, 2)
     return f"The {one} and the {other} {fact.preposition} the {fact.place} worried the {fact.subject}."
 
@@ -55,9 +56,9 @@ def _multi_news(draw: Draw) -> dict[str, Any]:
 
 
 TABLE: dict[str, Miniature] = {
-    "cnn_dailymail": Miniature(columns("article highlights id"), _cnn_dailymail, 200, 40),
-    "billsum": Miniature(columns("text summary title"), _billsum, 100, 40),
-    "xsum": Miniature(columns("document summary id"), _xsum, 250, 60),
-    "aeslc": Miniature(columns("email_body subject_line"), _aeslc, 150, 40),
-    "multi_news": Miniature(columns("document summary"), _multi_news, 100, 40),
+    "cnn_dailymail": Miniature(columns("article highlights id"), _cnn_dailymail, 300, 40),
+    "billsum": Miniature(columns("text summary title"), _billsum, 150, 40),
+    "xsum": Miniature(columns("document summary id"), _xsum, 500, 60),
+    "aeslc": Miniature(columns("email_body subject_line"), _aeslc, 300, 40),
+    "multi_news": Miniature(columns("document summary"), _multi_news, 150, 40),
 }

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from data_prep.convert import ConversionError, Settings, Unit, convert_unit, find_finished, plan_units, unit_folder
+from data_prep.convert import ConversionError, Settings, Unit, convert_unit, find_finished, plan_units
 from data_prep.encode import Limits
 from data_prep.examples import InvalidData
-from data_prep.sources import SourceError, parse_source
+from data_prep.sources import SourceError
 from data_prep.workers import convert_units
 from recipe.data.manifest import Manifest
 from recipe.data.tokenizer import load_tokenizer
@@ -48,18 +48,18 @@ def write_cola(folder: Path, split: str, sentences: Sequence[str], labels: Seque
     pq.write_table(table, folder / "cola" / f"{split}.parquet")
 
 
-def unit_of(settings: Settings, split: str = "train") -> Unit:
-    (unit,) = plan_units(parse_source(settings.source), ["cola"], [split], settings.limit)
+def unit_of(settings: Settings, tokenizer: PreTrainedTokenizerFast, split: str = "train") -> Unit:
+    (unit,) = plan_units(["cola"], [split], settings, tokenizer)
     return unit
 
 
 def convert_one(settings: Settings, tokenizer: PreTrainedTokenizerFast, split: str = "train") -> Manifest:
-    return convert_unit(unit_of(settings, split), settings, tokenizer, lambda _: None)
+    return convert_unit(unit_of(settings, tokenizer, split), settings, tokenizer, lambda _: None)
 
 
 def convert_tasks(store: Path, tokenizer: PreTrainedTokenizerFast, workers: int) -> None:
     settings = Settings(str(store), "miniature", LIMITS, limit=30)
-    units = plan_units(parse_source("miniature"), TASKS, ("train", "validation"), 30)
+    units = plan_units(TASKS, ("train", "validation"), settings, tokenizer)
     assert convert_units(units, settings, tokenizer, workers, lambda _: None, lambda *_: None) == []
 
 
@@ -87,7 +87,7 @@ def test_the_same_bytes_whatever_the_number_of_workers(tmp_path: Path, tokenizer
 def test_a_limit_takes_rows_from_the_whole_split(raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
     write_cola(raw, "train", ["text"] * 1000, [0] * 500 + [1] * 500)
     settings = Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS, limit=10)
-    assert unit_of(settings).rows == convert_one(settings, tokenizer).read == 10
+    assert unit_of(settings, tokenizer).rows == convert_one(settings, tokenizer).read == 10
     from recipe.data.store import open_store
 
     store = open_store(settings.store, tokenizer, ["cola"], "train", str(tmp_path / "cache"))
@@ -96,8 +96,8 @@ def test_a_limit_takes_rows_from_the_whole_split(raw: Path, tmp_path: Path, toke
 
 @pytest.mark.parametrize(
     "change",
-    [{"limits": Limits(max_length=32, stride=8)}, {"limit": 5}, {"overwrite": True}, {}],
-    ids=["lengths", "limit", "overwrite", "nothing"],
+    [{"limits": Limits(max_length=32, stride=8)}, {"limit": 5}, {}],
+    ids=["lengths", "limit", "nothing"],
 )
 def test_a_finished_stream_is_left_alone_unless_its_settings_change(
     change: dict, raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
@@ -105,16 +105,16 @@ def test_a_finished_stream_is_left_alone_unless_its_settings_change(
     settings = Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS)
     manifest = convert_one(settings, tokenizer)
     changed = dataclasses.replace(settings, **change)
-    assert find_finished(unit_of(changed), changed, tokenizer) == (None if change else manifest)
+    assert find_finished(unit_of(changed, tokenizer)) == (None if change else manifest)
 
 
 def test_changed_raw_data_is_converted_again(raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
     settings = Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS)
     convert_one(settings, tokenizer)
     write_cola(raw, "train", ["another text"], [1])
-    assert find_finished(unit_of(settings), settings, tokenizer) is None
+    assert find_finished(unit_of(settings, tokenizer)) is None
     assert convert_one(settings, tokenizer).written == 1
-    assert find_finished(unit_of(settings), settings, tokenizer) is not None
+    assert find_finished(unit_of(settings, tokenizer)) is not None
 
 
 def test_a_failed_conversion_leaves_the_old_stream_and_nothing_else(
@@ -127,9 +127,7 @@ def test_a_failed_conversion_leaves_the_old_stream_and_nothing_else(
     with pytest.raises(InvalidData, match=r"cola/train, row 2 of those read: .*label 7"):
         convert_one(settings, tokenizer)
     assert content(tmp_path / "store") == before
-    assert [path.name for path in Path(unit_folder(unit_of(settings), settings.store, tokenizer)).parent.iterdir()] == [
-        "train"
-    ]
+    assert [path.name for path in Path(unit_of(settings, tokenizer).folder).parent.iterdir()] == ["train"]
 
 
 def test_nothing_usable_is_an_error_that_counts_the_reasons(
@@ -149,23 +147,23 @@ def test_a_store_that_cannot_be_written_is_named(raw: Path, tmp_path: Path, toke
 def test_one_failing_unit_does_not_stop_the_others(raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
     write_cola(raw, "train", ["wrong label"] * 50, [7] * 50)
     settings = Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS)
-    units = [unit_of(settings, split) for split in ("train", "validation")]
+    units = [unit_of(settings, tokenizer, split) for split in ("train", "validation")]
     done: list[str] = []
     errors = convert_units(units, settings, tokenizer, 1, lambda _: None, lambda unit, _: done.append(unit.name))
     assert [type(error) for error in errors] == [InvalidData] and done == ["cola/validation"]
 
 
-def test_a_missing_split_names_the_ones_that_could_serve(raw: Path):
+def test_a_missing_split_names_the_ones_that_could_serve(raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
     (raw / "cola" / "validation.parquet").unlink()
     with pytest.raises(SourceError, match=r"cola: .*for validation \(expected validation, it has train\)"):
-        plan_units(parse_source(f"local:{raw}"), ["cola"], ["validation"], None)
+        unit_of(Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS), tokenizer, "validation")
 
 
 def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(
     raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
 ):
     settings = Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS)
-    parent = Path(unit_folder(unit_of(settings), settings.store, tokenizer)).parent
+    parent = Path(unit_of(settings, tokenizer).folder).parent
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     for process in (gone.pid, os.getpid(), os.getppid()):

@@ -14,6 +14,7 @@ from composer.loggers import Logger
 from composer.utils import dist
 from torch import Tensor, nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import CheckpointImpl, CheckpointWrapper
+from torch.nn.parallel import DistributedDataParallel
 
 Noise = Literal["uniform", "normal"]
 
@@ -172,6 +173,7 @@ class R3F(Algorithm):
         with (
             get_precision_context(state.precision, state.precision_config),
             embedding_noise(self.embeddings(state.model), self.eps, self.noise, self._generator(state)),
+            _buffers_left_alone(state.model),
         ):
             noised_outputs = state.model(state.batch)
         divergence = self.divergence(state.outputs, noised_outputs, state.batch)
@@ -185,6 +187,19 @@ class R3F(Algorithm):
         words = np.random.SeedSequence([self.seed, batch, self._microbatch, dist.get_global_rank()])
         seed = int(words.generate_state(1, np.uint64)[0] >> np.uint64(1))
         return torch.Generator(device=next(state.model.parameters()).device).manual_seed(seed)
+
+
+@contextmanager
+def _buffers_left_alone(model: nn.Module) -> Iterator[None]:
+    """DDP writes rank 0's buffers into every rank's before a forward, position ids that the first graph still needs."""
+    if not isinstance(model, DistributedDataParallel):
+        yield
+        return
+    broadcast, model.broadcast_buffers = model.broadcast_buffers, False
+    try:
+        yield
+    finally:
+        model.broadcast_buffers = broadcast
 
 
 def _refuse_reentrant_checkpointing(model: nn.Module) -> None:
