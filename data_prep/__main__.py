@@ -10,7 +10,8 @@ from typing import NoReturn
 
 from data_prep.sources import Source, SourceError, parse_source
 from recipe.data.manifest import SPLITS
-from recipe.tasks.catalogue import Family, UnknownTask, get_task
+from recipe.errors import UserError
+from recipe.tasks.catalogue import Family, get_task
 
 DESCRIPTION = """\
 Convert raw datasets into a shard store: token ids in MDS shards, one stream for each task and split.
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         unknown = [split for split in options.splits if split not in SPLITS]
         if unknown or not options.splits:
             raise SourceError(f"--splits {','.join(unknown)}: expected train, validation or both")
-    except (SourceError, UnknownTask) as error:
+    except UserError as error:
         return fail(error)
     return _convert(options, tasks)
 
@@ -133,8 +134,8 @@ def select_tasks(
 
 def _convert(options: argparse.Namespace, tasks: list[str]) -> int:
     # Imported here: it takes seconds, and a mistyped option should be reported at once.
-    from data_prep.encode import Limits, LimitsError
-    from data_prep.run import USER_ERRORS, Settings, run
+    from data_prep.encode import Limits
+    from data_prep.run import Settings, run
 
     try:
         limits = Limits(options.max_length, options.max_target_length, options.stride or options.max_length // 4)
@@ -147,7 +148,7 @@ def _convert(options: argparse.Namespace, tasks: list[str]) -> int:
             workers=options.workers,
             overwrite=options.overwrite,
         )
-    except (*USER_ERRORS, LimitsError) as error:
+    except UserError as error:
         errors = [error]
     except KeyboardInterrupt:
         print("interrupted: what is finished stays; the same command goes on from there", file=sys.stderr)

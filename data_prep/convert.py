@@ -34,9 +34,6 @@ class ConversionError(UserError):
     """A conversion that cannot be done or cannot be written: one line with the path or task and the fix."""
 
 
-USER_ERRORS = (ConversionError, InvalidData, SourceError)
-
-
 @dataclass(frozen=True)
 class Settings:
     """What all units of a conversion share.

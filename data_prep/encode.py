@@ -258,6 +258,7 @@ def _tokenize(
                 [texts[index][1] or "" for index in chosen] if paired else None,
                 truncation=truncation,
                 max_length=max_length,
+                return_attention_mask=False,
             )
             rows.update(zip(chosen, _encodings(batch), strict=True))
     return [rows[index] for index in range(len(texts))]

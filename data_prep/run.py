@@ -12,14 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from data_prep import convert
 from data_prep.convert import Settings, Unit, find_finished, plan_units
 from data_prep.summary import Entry, summarise
 from data_prep.workers import convert_units
 from recipe.data.manifest import LENGTHS, Manifest
-from recipe.data.tokenizer import TokenizerError, load_tokenizer
-
-USER_ERRORS = (*convert.USER_ERRORS, TokenizerError)
+from recipe.data.tokenizer import load_tokenizer
 
 
 class _Speed(ProgressColumn):
@@ -42,7 +39,7 @@ def run(
         The errors of the streams that could not be made.
 
     Raises:
-        Any of ``USER_ERRORS``: nothing could be converted at all.
+        UserError: nothing could be converted at all.
     """
     tokenizer = load_tokenizer(tokenizer_name)
     units = plan_units(tasks, splits, settings, tokenizer)

@@ -15,9 +15,9 @@ from transformers.models.roberta.tokenization_roberta_fast import RobertaTokeniz
 
 from data_prep.__main__ import Parser, comma_list, fail, positive, select_tasks
 from data_prep.adapters import get_adapter
-from data_prep.examples import ChoiceExample, ClassificationExample, Example, InvalidData, SpanExample, Unusable
-from data_prep.sources import Source, SourceError, parse_source
-from recipe.tasks.catalogue import UnknownTask
+from data_prep.examples import ChoiceExample, ClassificationExample, Example, SpanExample, Unusable
+from data_prep.sources import Source, parse_source
+from recipe.errors import UserError
 
 DESCRIPTION = "Train a byte-level BPE tokenizer on a source's own text and save it as a RoBERTa tokenizer."
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")  # RoBERTa's; their ids are their positions
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         source = parse_source(options.source)
         tokenizer = train(texts(source, select_tasks(source, options.tasks)), options.vocab_size)
         tokenizer.save_pretrained(options.folder)
-    except (SourceError, UnknownTask, InvalidData) as error:
+    except UserError as error:
         return fail(error)
     except OSError as error:
         return fail(OSError(f"{options.folder}: cannot be written: {error.strerror}"))

@@ -15,8 +15,9 @@ from typing import Any
 
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from data_prep.convert import USER_ERRORS, ConversionError, Settings, Unit, convert_unit
+from data_prep.convert import ConversionError, Settings, Unit, convert_unit
 from recipe.data.manifest import Manifest
+from recipe.errors import UserError
 
 Done = Callable[[Unit, Manifest], None]
 
@@ -87,7 +88,7 @@ def _convert_here(
     for unit in units:
         try:
             done(unit, convert_unit(unit, settings, tokenizer, report))
-        except USER_ERRORS as error:
+        except UserError as error:
             errors.append(error)
     return errors
 
@@ -103,7 +104,7 @@ def _watch(
         for future in finished:
             try:
                 done(futures[future], future.result())
-            except USER_ERRORS as error:
+            except UserError as error:
                 errors.append(error)
     report(_drain(counts))
     return errors

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,7 +60,7 @@ def evaluate(model: MultitaskModel, task: Task, batches: Iterable[Batch], device
 
 def _baseline_inputs(task: Task, microbatch: Microbatch, model: MultitaskModel) -> list[Any]:
     """What the family's baseline looks at, one an example: number of choices, context or document."""
-    (segment,) = microbatch["segments"]
+    segment: Mapping[str, Any] = microbatch["segments"][0]
     if task.family is Family.COMMONSENSE:
         return segment["choices"].tolist()
     if task.family is Family.MRC:
@@ -70,8 +70,14 @@ def _baseline_inputs(task: Task, microbatch: Microbatch, model: MultitaskModel) 
     return []
 
 
-def evaluate_run(run: Path, checkpoint: str, store: str | None) -> Path:
+def evaluate_run(run: Path, checkpoint: str, store: str | None = None, max_examples: int | None = None) -> Path:
     """Evaluates a checkpoint of a run and writes the report into the run's folder.
+
+    Args:
+        run: The run's folder.
+        checkpoint: ``latest``, ``best`` or the path of one.
+        store: Shard store, if it is not where the run read it.
+        max_examples: Takes a fixed random sample of larger validation splits.
 
     Raises:
         CheckpointError: The run has no such checkpoint.
@@ -79,7 +85,7 @@ def evaluate_run(run: Path, checkpoint: str, store: str | None) -> Path:
     initialize_ranks()
     loaded = read_checkpoint(_find_checkpoint(run, checkpoint))
     model, config, tokenizer = restore_model(loaded)
-    device = get_device(None).module_to_device(model)
+    model = get_device(None).module_to_device(model)
     results = []
     with TemporaryDirectory() as cache:
         shards = open_store(store or config.data.store, tokenizer, loaded.tasks, "validation", cache)
@@ -88,13 +94,14 @@ def evaluate_run(run: Path, checkpoint: str, store: str | None) -> Path:
             tokenizer,
             token_budget=config.data.token_budget,
             encoder_decoder=model.network.is_encoder_decoder,
+            max_examples=max_examples,
         )
         silent = dist.get_global_rank() != 0
         progress = tqdm(loaded.tasks, desc="evaluating", unit="task", disable=silent)
         for key in progress:
             progress.set_postfix_str(key)
             task = get_task(key)
-            results.append(evaluate(device, task, data[task].dataloader, next(model.parameters()).device))
+            results.append(evaluate(model, task, data[task].dataloader, next(model.parameters()).device))
     metrics = run / "metrics.jsonl"
     if not silent:
         return write_report(run, results, config.run_name, metrics if metrics.is_file() else None)
@@ -116,10 +123,11 @@ def main() -> None:
     )
     parser.add_argument("run", type=Path, help="folder of the run, runs/<name>")
     parser.add_argument("--checkpoint", default="latest", help="latest (default), best, or a checkpoint's path")
+    parser.add_argument("--max-examples", type=int, help="a fixed random sample of larger validation splits")
     parser.add_argument("--store", help="shard store, if it is not where the run read it")
     arguments = parser.parse_args()
     try:
-        report = evaluate_run(arguments.run, arguments.checkpoint, arguments.store)
+        report = evaluate_run(arguments.run, arguments.checkpoint, arguments.store, arguments.max_examples)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

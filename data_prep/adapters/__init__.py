@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from data_prep.adapters import classification, commonsense, mrc, summarization
 from data_prep.adapters.adapter import Adapter
+from recipe.errors import UserError
 from recipe.tasks import get_task
 
 ADAPTERS: dict[str, Adapter] = {

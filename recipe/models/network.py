@@ -5,7 +5,7 @@ R rows of the microbatch, L tokens of a row, H hidden size; r rows and b example
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -76,7 +76,7 @@ class MultitaskNetwork(nn.Module):
         """
         hidden = self._encode(microbatch) if not self.is_encoder_decoder else self._encode_and_decode(microbatch)
         if torch.is_grad_enabled():
-            hidden = hidden + self._touch_idle_parameters()
+            hidden = hidden + self._touch_idle_parameters({_head_key(segment) for segment in microbatch["segments"]})
         return [self._predict(segment, hidden, microbatch["input_ids"]) for segment in microbatch["segments"]]
 
     def generate(self, microbatch: Microbatch, max_new_tokens: int, synced: bool = False) -> Tensor:
@@ -125,8 +125,9 @@ class MultitaskNetwork(nn.Module):
         if family is Family.SUMMARIZATION:
             states = hidden[rows, : segment["target_ids"].shape[1]]
             return {"logits": self.backbone.lm_head(states) + self.backbone.final_logits_bias}
+        head = self.heads[_head_key(segment)]
         if family is Family.MRC:
-            start, end = self.heads["mrc"](hidden[rows])
+            start, end = head(hidden[rows])
             impossible = ~valid_positions(segment["context"], hidden.shape[1])
             return {
                 "start": start.masked_fill(impossible, lowest(start)),
@@ -134,8 +135,8 @@ class MultitaskNetwork(nn.Module):
             }
         representation = self._represent(hidden[rows], input_ids[rows])
         if family is Family.COMMONSENSE:
-            return {"logits": group_choices(self.heads["commonsense"](representation), segment["choices"])}
-        return {"logits": self.heads[segment["task"]](representation)}
+            return {"logits": group_choices(head(representation), segment["choices"])}
+        return {"logits": head(representation)}
 
     def _represent(self, hidden: Tensor, input_ids: Tensor) -> Tensor:
         """(r, H): the first token's state; a decoder's at the last EOS, the only one that has seen the whole row."""
@@ -145,15 +146,22 @@ class MultitaskNetwork(nn.Module):
         last = torch.where(input_ids == self.backbone.config.eos_token_id, position, 0).amax(dim=1)
         return hidden[torch.arange(hidden.shape[0], device=hidden.device), last]
 
-    def _touch_idle_parameters(self) -> Tensor | float:
-        """0, depending on every parameter that some microbatch leaves idle.
+    def _touch_idle_parameters(self, busy: Set[str]) -> Tensor | float:
+        """0, depending on every parameter that this microbatch leaves idle; ``busy`` are the heads it does not.
 
         Ranks see different tasks: without it DDP and FSDP2 would wait for, or mix up, gradients that only some have.
+        Weights are read as forwards read them, so that R4F's estimate of their norm advances alike on every rank.
         """
-        idle = list(self.heads.parameters())
+        idle = [module for key, head in self.heads.items() if key not in busy for module in head.modules()]
+        tensors = [tensor for m in idle if isinstance(m, nn.Linear) for tensor in (m.weight, m.bias)]
         if self.is_encoder_decoder and not self.backbone.config.tie_word_embeddings:
-            idle += self.backbone.lm_head.parameters()
-        return 0.0 * sum((parameter.sum(dtype=torch.float32) for parameter in idle), start=0.0)
+            tensors.append(self.backbone.lm_head.weight)
+        return 0.0 * sum((tensor.sum(dtype=torch.float32) for tensor in tensors), start=0.0)
+
+
+def _head_key(segment: Mapping[str, Any]) -> str:
+    """The head that serves a segment; summarization has none and its family's name is no head's."""
+    return segment["task"] if segment["family"] == Family.CLASSIFICATION.value else segment["family"]
 
 
 def _build_heads(backbone: PreTrainedModel, tasks: Iterable[Task]) -> nn.ModuleDict:

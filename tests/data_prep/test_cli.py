@@ -101,6 +101,18 @@ def test_too_small_a_vocabulary_is_refused(tmp_path: Path, capsys: pytest.Captur
     assert "the bytes and special tokens alone are 261" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--source", "hub"], "use local:<folder>"), ([*MINIATURE, "--tasks", "colla"], "did you mean 'cola'?")],
+)
+def test_what_a_tokenizer_cannot_be_trained_on_is_said_in_one_line(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert train_tokenizer.main([str(tmp_path / "tokenizer"), *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
 class TestFingerprint:
     def test_does_not_see_what_calls_leave_behind_nor_the_name(self, tiny_tokenizer_folder: str, tmp_path: Path):
         tokenizer = load_tokenizer(tiny_tokenizer_folder)

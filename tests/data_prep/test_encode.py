@@ -98,7 +98,7 @@ def test_a_text_and_a_pair_decode_to_themselves(tokenizer: PreTrainedTokenizerFa
 def test_token_types_are_the_tokenizers_own(bert_tokenizer: PreTrainedTokenizerFast, second: str | None):
     example = encoded(ClassificationExample(prose(90), 0, second), Family.CLASSIFICATION, bert_tokenizer)
     seconds = None if second is None else [second]
-    own = bert_tokenizer([prose(90)], seconds, truncation="longest_first", max_length=LIMITS.max_length)
+    own: Any = bert_tokenizer([prose(90)], seconds, truncation="longest_first", max_length=LIMITS.max_length)
     types = np.arange(example.longest) >= example.columns["second"][0]
     assert types.astype(int).tolist() == own["token_type_ids"][0]
     assert rows_of(example)[0] == own["input_ids"][0]

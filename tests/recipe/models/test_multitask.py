@@ -9,7 +9,8 @@ from composer.core import DataSpec
 from torchmetrics import Metric
 
 from recipe.algorithms.log_n_scaling import LogNLossScaling
-from recipe.algorithms.r3f import R3F
+from recipe.algorithms.r3f import R3F, add_spectral_norm
+from recipe.algorithms.r3f.r4f import find_projections
 from recipe.data.microbatch import count_examples
 from recipe.models.multitask import MultitaskModel
 
@@ -142,3 +143,18 @@ def test_a_step_is_the_mean_scaled_loss_over_its_examples(model, part, join):
     for name, parameter in expected.named_parameters():
         assert parameter.grad is not None
         torch.testing.assert_close(trained[name], parameter - 0.05 * parameter.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_r4f_bounds_the_classification_heads_alone_also_while_they_are_idle(model, part, join):
+    built = model("roberta")
+    heads = built.network.heads
+    projections = find_projections(built)
+    assert {id(p) for p in projections} == {id(heads["trec"].out_proj), id(heads["rte"].out_proj)}
+    add_spectral_norm(projections)
+    with torch.no_grad():
+        heads["rte"].out_proj.parametrizations.weight.original.normal_()
+    batch = join(part("classification", task="trec"))
+    for _ in range(30):
+        built(batch)
+    norm = torch.linalg.matrix_norm(heads["rte"].eval().out_proj.weight, 2).item()
+    assert norm == pytest.approx(1.0, abs=1e-3)

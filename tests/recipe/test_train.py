@@ -1,0 +1,200 @@
+"""Whole runs in real processes: ranks agree, a killed run resumes bit by bit, every recipe trains, bad input stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from recipe.checkpoint import latest_checkpoint, read_checkpoint
+from tests.conftest import MINIATURE_TASKS
+
+ROOT = Path(__file__).parents[2]
+ENCODER_TASKS = [key for key in MINIATURE_TASKS if key not in ("aeslc", "xsum")]
+TINY = {
+    "roberta": {
+        "model_type": "roberta",
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "max_position_embeddings": 130,
+    },
+    "bart": {
+        "model_type": "bart",
+        "d_model": 32,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 64,
+        "decoder_ffn_dim": 64,
+        "max_position_embeddings": 128,
+    },
+}
+
+
+@pytest.fixture
+def run_yaml(tmp_path: Path, miniature_store: str, tiny_tokenizer_folder: str) -> Path:
+    """A tiny encoder on the miniature: a few steps of a second each."""
+    config = {
+        "run_name": "tiny",
+        "runs": str(tmp_path / "runs"),
+        "backbone": {"config": TINY["roberta"], "tokenizer": tiny_tokenizer_folder},
+        "tasks": ENCODER_TASKS,
+        "data": {"store": miniature_store, "step_examples": 48, "token_budget": 2048, "max_validation_examples": 8},
+        "optimizer": {"lr": 1e-3},
+        "logging": {"tensorboard": False, "progress_bar": False, "interval": 1},
+    }
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def launch(path: Path, *overrides: str, ranks: int = 1) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "composer.cli.launcher",
+        "-n",
+        str(ranks),
+        "recipe/train.py",
+        str(path),
+        *overrides,
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def run(path: Path, *overrides: str, ranks: int = 1) -> str:
+    process = launch(path, *overrides, ranks=ranks)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    return output
+
+
+def final_weights(folder: Path) -> dict[str, torch.Tensor]:
+    checkpoint = latest_checkpoint(folder / "checkpoints")
+    assert checkpoint is not None
+    return read_checkpoint(checkpoint).weights
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_mid_epoch_and_resumed_ends_bitwise_as_an_uninterrupted_one(run_yaml, tmp_path):
+    overrides = ("save_interval=2ba", "max_duration=8ba", "keep_checkpoints=-1")
+    run(run_yaml, *overrides, "run_name=whole")
+
+    killed = tmp_path / "runs" / "killed"
+    process = launch(run_yaml, *overrides, "run_name=killed")
+    _wait_for_checkpoint(killed / "checkpoints", process)
+    _kill_all(process)
+    stopped_at = latest_checkpoint(killed / "checkpoints")
+    assert stopped_at is not None and read_checkpoint(stopped_at).batch < 8
+    run(run_yaml, *overrides, "run_name=killed")
+
+    whole, resumed = final_weights(tmp_path / "runs" / "whole"), final_weights(killed)
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert _losses(tmp_path / "runs" / "whole") == _losses(killed)
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_run_that_the_same_command_finishes(run_yaml, tmp_path):
+    folder = tmp_path / "runs" / "tiny"
+    process = launch(run_yaml, "max_duration=400ba", "save_interval=1000ba")
+    _wait_for(lambda: (folder / "metrics.jsonl").is_file() and len(_losses(folder)) > 1, process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "run the same command to go on" in output
+    assert "Traceback" not in output
+    saved = latest_checkpoint(folder / "checkpoints")
+    assert saved is not None
+    done = read_checkpoint(saved).batch
+    run(run_yaml, f"max_duration={done + 2}ba", "save_interval=1000ba")
+    finished = latest_checkpoint(folder / "checkpoints")
+    assert finished is not None and read_checkpoint(finished).batch == done + 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["roberta", "bart"])
+def test_one_process_ddp_and_fsdp2_end_with_the_same_weights(run_yaml, tmp_path, backbone):
+    """SGD, because Adam would hide gradients of another scale; no dropout, because ranks draw other masks."""
+    script = [sys.executable, "-m", "composer.cli.launcher"]
+    ends = {}
+    for name, ranks, parallelism in (("one", 1, "ddp"), ("ddp", 2, "ddp"), ("fsdp2", 2, "fsdp2")):
+        config = yaml.safe_load(run_yaml.read_text())
+        config |= {"run_name": name, "parallelism": parallelism, "max_duration": "3ba"}
+        config["backbone"] |= {"config": TINY[backbone], "dropout": 0.0}
+        config["tasks"] = list(MINIATURE_TASKS) if backbone == "bart" else ENCODER_TASKS
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(config))
+        done = subprocess.run(
+            [*script, "-n", str(ranks), "tests/recipe/train_with_sgd.py", str(path)],
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            text=True,
+            capture_output=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        ends[name] = final_weights(tmp_path / "runs" / name)
+    start = torch.load(tmp_path / "runs" / "one" / "start.pt", weights_only=True)
+    moved = max((ends["one"][name] - start[name]).abs().max().item() for name in start)
+    assert moved > 1e-3, "the runs must have learned something for their agreement to mean anything"
+    for other in ("ddp", "fsdp2"):
+        assert ends["one"].keys() == ends[other].keys()
+        for name, value in ends["one"].items():
+            torch.testing.assert_close(ends[other][name], value, rtol=0, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted((ROOT / "yamls").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_yaml_trains_with_a_tiny_backbone(path, tmp_path, miniature_store, tiny_tokenizer_folder):
+    kind = "bart" if "bart" in path.stem else "roberta"
+    config = yaml.safe_load(path.read_text())
+    config["backbone"] = {"config": TINY[kind], "tokenizer": tiny_tokenizer_folder}
+    config["tasks"] = [key for key in config["tasks"] if key in MINIATURE_TASKS]
+    config["data"]["store"] = miniature_store
+    config["logging"] = {"progress_bar": False, "tensorboard": False}
+    config |= {"runs": str(tmp_path), "max_duration": "2ba", "eval_interval": "2ba"}
+    config["data"] |= {"step_examples": 24, "max_validation_examples": 4}
+    changed = tmp_path / path.name
+    changed.write_text(yaml.safe_dump(config))
+    run(changed)
+    assert read_checkpoint(tmp_path / config["run_name"] / "checkpoints" / "best-rank0.pt").batch == 2
+
+
+def _losses(folder: Path) -> list[tuple[int, float]]:
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [(record["step"], record["loss/train/total"]) for record in records if "loss/train/total" in record]
+
+
+def _wait_for_checkpoint(folder: Path, process: subprocess.Popen[str]) -> None:
+    _wait_for(lambda: latest_checkpoint(folder) is not None, process)
+
+
+def _wait_for(condition, process: subprocess.Popen[str], timeout: float = 300) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "the run did not come so far"
+        time.sleep(0.05)
+
+
+def _kill_all(launcher: subprocess.Popen[str]) -> None:
+    """SIGKILL for the ranks first, so that the launcher cannot end them gently."""
+    children = subprocess.run(["pgrep", "-P", str(launcher.pid)], text=True, capture_output=True).stdout.split()
+    for pid in (*map(int, children), launcher.pid):
+        os.kill(pid, signal.SIGKILL)
+    launcher.communicate()
