@@ -22,7 +22,7 @@ class TaskResult:
         metrics: Score by metric.
         primary: The metric that stands for the task.
         baseline: What a system without learning scores, by metric.
-        baseline_name: Which one, e.g. "majority class".
+        baseline_name: Which one, e.g. "constant class".
     """
 
     task: str

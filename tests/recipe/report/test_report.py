@@ -20,9 +20,9 @@ COLA = TaskResult(
     {"matthews": 0.5, "accuracy": 0.8},
     "matthews",
     {"matthews": 0.0, "accuracy": 0.69},
-    "majority class",
+    "constant class",
 )
-BOOLQ = TaskResult("boolq", "classification", 3270, {"accuracy": 0.6}, "accuracy", {"accuracy": 0.62}, "majority class")
+BOOLQ = TaskResult("boolq", "classification", 3270, {"accuracy": 0.6}, "accuracy", {"accuracy": 0.62}, "constant class")
 XSUM = TaskResult("xsum", "summarization", 100, {"rougeL": 0.3}, "rougeL", {"rougeL": 0.12}, "lead")
 RESULTS = [XSUM, COLA, BOOLQ]
 
@@ -42,7 +42,7 @@ def test_no_task_has_no_aggregate() -> None:
 
 def test_a_result_without_its_primary_metric_is_refused() -> None:
     with pytest.raises(ValueError, match="'cola': baseline lacks the primary metric 'matthews'"):
-        TaskResult("cola", "classification", 1, {"matthews": 0.1}, "matthews", {"accuracy": 0.1}, "majority class")
+        TaskResult("cola", "classification", 1, {"matthews": 0.1}, "matthews", {"accuracy": 0.1}, "constant class")
 
 
 def test_results_survive_saving_and_loading_in_report_order(tmp_path: Path) -> None:
