@@ -54,7 +54,7 @@ lint: $(READY) ## ruff and pyright
 	$(BIN)/pyright
 
 bench: $(READY) ## Timings, as ratios within one run
-	$(BIN)/python bench/r3f_cost.py
+	$(BIN)/python bench/step_cost.py
 
 clean: ## Remove what the targets made, but not .venv
 	rm -rf demo runs/demo runs/demo_bart .pytest_cache .ruff_cache .hypothesis

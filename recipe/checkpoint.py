@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from composer import Callback
-from numpy._core.multiarray import _reconstruct
+from numpy._core.multiarray import _reconstruct  # pyright: ignore[reportAttributeAccessIssue]
 from torch import nn
 from torch.torch_version import TorchVersion
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,7 +60,8 @@ def evaluate(model: MultitaskModel, task: Task, batches: Iterable[Batch], device
 
 def _baseline_inputs(task: Task, microbatch: Microbatch, model: MultitaskModel) -> list[Any]:
     """What the family's baseline looks at, one an example: number of choices, context or document."""
-    segment: Mapping[str, Any] = microbatch["segments"][0]
+    segments: Sequence[Mapping[str, Any]] = microbatch["segments"]
+    segment = segments[0]
     if task.family is Family.COMMONSENSE:
         return segment["choices"].tolist()
     if task.family is Family.MRC:

@@ -78,7 +78,10 @@ class RunFolder:
     def _check_continuation(self, config: TrainConfig) -> None:
         if not config.autoresume:
             raise RunFolderError(f"{self.path} already holds a run and autoresume is false: choose another run_name")
-        before = _flat(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
+        saved = self.path / "config.yaml"
+        if not saved.is_file():
+            raise RunFolderError(f"{self.path} has checkpoints but no config.yaml: choose another run_name")
+        before = _flat(yaml.safe_load(saved.read_text(encoding="utf-8")))
         now = _flat(yaml.safe_load(self.config_yaml))
         for key in sorted(before.keys() | now.keys()):
             if before.get(key) != now.get(key) and not _is_free(key):

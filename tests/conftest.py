@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import yaml
+
+from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, TINY
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # before any test forks a loader's workers
-
-MINIATURE_TASKS = ("cola", "mnli", "cb", "copa", "arc_easy", "squad", "hotpot_qa", "aeslc", "xsum")
 
 
 def convert_miniature(store: str, tokenizer_folder: str, tasks: Sequence[str], rows: int) -> None:
@@ -53,3 +54,20 @@ def raw_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real data: set PREFINETUNE_DATA to a folder of <task>/<split>.parquet")
     return folder
+
+
+@pytest.fixture
+def run_yaml(tmp_path: Path, miniature_store: str, tiny_tokenizer_folder: str) -> Path:
+    """A tiny encoder on the miniature: a few steps of a second each."""
+    config = {
+        "run_name": "tiny",
+        "runs": str(tmp_path / "runs"),
+        "backbone": {"config": TINY["roberta"], "tokenizer": tiny_tokenizer_folder},
+        "tasks": ENCODER_TASKS,
+        "data": {"store": miniature_store, "step_examples": 48, "token_budget": 2048, "max_validation_examples": 8},
+        "optimizer": {"lr": 1e-3},
+        "logging": {"tensorboard": False, "progress_bar": False, "interval": 1},
+    }
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path

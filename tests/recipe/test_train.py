@@ -15,78 +15,7 @@ import torch
 import yaml
 
 from recipe.checkpoint import latest_checkpoint, read_checkpoint
-from tests.conftest import MINIATURE_TASKS
-
-ROOT = Path(__file__).parents[2]
-ENCODER_TASKS = [key for key in MINIATURE_TASKS if key not in ("aeslc", "xsum")]
-TINY = {
-    "roberta": {
-        "model_type": "roberta",
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 64,
-        "max_position_embeddings": 130,
-    },
-    "bart": {
-        "model_type": "bart",
-        "d_model": 32,
-        "encoder_layers": 1,
-        "decoder_layers": 1,
-        "encoder_attention_heads": 2,
-        "decoder_attention_heads": 2,
-        "encoder_ffn_dim": 64,
-        "decoder_ffn_dim": 64,
-        "max_position_embeddings": 128,
-    },
-}
-
-
-@pytest.fixture
-def run_yaml(tmp_path: Path, miniature_store: str, tiny_tokenizer_folder: str) -> Path:
-    """A tiny encoder on the miniature: a few steps of a second each."""
-    config = {
-        "run_name": "tiny",
-        "runs": str(tmp_path / "runs"),
-        "backbone": {"config": TINY["roberta"], "tokenizer": tiny_tokenizer_folder},
-        "tasks": ENCODER_TASKS,
-        "data": {"store": miniature_store, "step_examples": 48, "token_budget": 2048, "max_validation_examples": 8},
-        "optimizer": {"lr": 1e-3},
-        "logging": {"tensorboard": False, "progress_bar": False, "interval": 1},
-    }
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return path
-
-
-def launch(path: Path, *overrides: str, ranks: int = 1) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "composer.cli.launcher",
-        "-n",
-        str(ranks),
-        "recipe/train.py",
-        str(path),
-        *overrides,
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-
-
-def run(path: Path, *overrides: str, ranks: int = 1) -> str:
-    process = launch(path, *overrides, ranks=ranks)
-    output, _ = process.communicate(timeout=600)
-    assert process.returncode == 0, output
-    return output
-
-
-def final_weights(folder: Path) -> dict[str, torch.Tensor]:
-    checkpoint = latest_checkpoint(folder / "checkpoints")
-    assert checkpoint is not None
-    return read_checkpoint(checkpoint).weights
+from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, ROOT, TINY, final_weights, launch, run
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ class LinearModel(ComposerModel):
         super().__init__()
         torch.manual_seed(0)
         self.network = torch.nn.Linear(2, 1)
-        self.last_raw_loss = torch.zeros(0)
+        self.last_raw_loss: Tensor | None = None
         self.losses: list[Tensor] = []
 
     def forward(self, batch: Any) -> Tensor:
@@ -46,7 +46,7 @@ class LinearModel(ComposerModel):
     def loss(self, outputs: Tensor, batch: Any) -> Tensor:
         loss = (outputs - 1) ** 2
         self.last_raw_loss = loss.detach()
-        self.losses.append(self.last_raw_loss)
+        self.losses.append(loss.detach())
         return loss
 
     def log_outcomes(self, outputs: Tensor, batch: Any) -> Tensor:

@@ -1,0 +1,70 @@
+"""Bad input to a run: one line that names the thing and the fix, exit code 2, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_run import ROOT
+
+
+def fail(path: Path, *overrides: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "recipe/train.py", str(path), *overrides], cwd=ROOT, text=True, capture_output=True
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "Traceback" not in done.stderr, done.stderr
+    return errors[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.token_buget=5"], "unknown key data.token_buget: did you mean data.token_budget?"),
+        (["optimizer.lr=fast"], "optimizer.lr"),
+        (["tasks=[colla]"], "unknown task 'colla': did you mean 'cola'?"),
+        (["data.store=/no/such/store"], "/no/such/store: no such folder; convert the data first: python -m data_prep"),
+        (["tasks=[rte]"], "no train split of rte"),
+        (["tasks=[cola,aeslc]"], "roberta has no decoder to learn aeslc"),
+        (["data.token_budget=40"], "data.token_budget=40 is smaller than an example of task"),
+        (["backbone.config.hidden_sise=8"], "hidden_sise"),
+        (["runs=/proc/nowhere"], "cannot write the run's folder /proc/nowhere/tiny"),
+    ],
+    ids=lambda value: value[0].split("=")[0] if isinstance(value, list) else "",
+)
+def test_wrong_configuration(run_yaml: Path, tmp_path: Path, overrides: list[str], message: str):
+    assert message in fail(run_yaml, *overrides)
+    assert not list(tmp_path.glob("runs/*/checkpoints/*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "tokenizer"])
+def test_a_damaged_or_foreign_store(run_yaml: Path, tmp_path: Path, miniature_store: str, damage: str):
+    store = tmp_path / "store"
+    shutil.copytree(miniature_store, store)
+    (shard,) = store.glob("*/squad/train/shard.00000.mds.zstd")
+    if damage == "truncated":
+        os.truncate(shard, shard.stat().st_size // 2)
+        message = f"{shard}: is truncated or missing"
+    elif damage == "flipped":
+        content = bytearray(shard.read_bytes())
+        content[len(content) // 2] ^= 255
+        shard.write_bytes(content)
+        message = f"{shard}: damaged or missing"
+    else:
+        (folder,) = store.iterdir()
+        folder.rename(store / "bpe999-00000000")
+        message = "was made with another tokenizer: it has bpe999-00000000"
+    assert message in fail(run_yaml, f"data.store={store}")
+
+
+@pytest.mark.slow
+def test_a_backbone_that_does_not_exist(run_yaml: Path):
+    assert "'no-such-folder'" in fail(run_yaml, "backbone.config=null", "backbone.name=no-such-folder")
