@@ -12,9 +12,10 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
+from pathlib import Path
 
 from composer import Trainer
-from composer.core import Algorithm, Evaluator
+from composer.core import Algorithm, Callback, DataSpec, Evaluator
 from composer.loggers import LoggerDestination, MLFlowLogger, TensorboardLogger, WandBLogger
 from composer.utils import dist, reproducibility
 
@@ -31,12 +32,12 @@ from recipe.config import AlgorithmsConfig, TrainConfig, load_config
 from recipe.data.loader import build_evaluation_data, build_train_data
 from recipe.data.store import open_store
 from recipe.data.tokenizer import load_tokenizer
-from recipe.distributed import GlooShardedMean, initialize_ranks, parallelism_config, resolve_precision
+from recipe.distributed import TIMEOUT_S, GlooShardedMean, initialize_ranks, parallelism_config, resolve_precision
 from recipe.errors import UserError
 from recipe.models import MultitaskModel, build_model
 from recipe.optimizer import build_clipping, build_optimizer, build_scheduler
 from recipe.run_folder import RunFolder
-from recipe.tasks import get_task
+from recipe.tasks import Task, get_task
 
 
 def train(config: TrainConfig) -> RunFolder:
@@ -49,73 +50,93 @@ def train(config: TrainConfig) -> RunFolder:
     checkpoint = latest_checkpoint(folder.checkpoints)
     if checkpoint is not None:
         check_architecture(model.network, read_checkpoint(checkpoint))
-
     with folder.shard_cache() as cache:
-        shards = {split: open_store(config.data.store, tokenizer, config.tasks, split, cache) for split in SPLITS}
-        train_data = build_train_data(
-            shards["train"],
-            config.data.plan(config.seed),
-            tokenizer,
-            encoder_decoder=model.network.is_encoder_decoder,
-            workers=config.data.workers,
-        )
-        evaluation_data = build_evaluation_data(
-            shards["validation"],
-            tokenizer,
-            token_budget=config.data.token_budget,
-            encoder_decoder=model.network.is_encoder_decoder,
-            max_examples=config.data.max_validation_examples,
-        )
-        primary_metrics = {key: get_task(key).primary_metric for key in config.tasks}
-        restore_rng, stop = RestoreRNG(), StopOnSignal(config.save_interval)
-        trainer = Trainer(
-            run_name=config.run_name,
-            model=model,
-            train_dataloader=train_data,
-            device_train_microbatch_size=1,  # split_batch decides: a batch is its list of microbatches
-            eval_dataloader=[
-                Evaluator(
-                    label=task.key, dataloader=data, metric_names=[f"^{task.key}/"], device_eval_microbatch_size=1
-                )
-                for task, data in evaluation_data.items()
-            ],
-            eval_interval=config.eval_interval,
-            max_duration=config.max_duration,
-            optimizers=build_optimizer(model, config.optimizer),
-            schedulers=build_scheduler(config.optimizer),
-            algorithms=build_algorithms(config, model),
-            callbacks=[
-                restore_rng,
-                stop,
-                RunRecord(folder.config_yaml, config.tasks, model.network.backbone.config.to_json_string(), tokenizer),
-                TaskLoss(model, config.tasks, config.logging.interval),
-                Throughput(config.logging.interval),
-                Aggregate(primary_metrics),
-                BestCheckpoint(folder.checkpoints),
-            ],
-            loggers=build_loggers(config, folder),
-            precision=resolve_precision(config.precision),
-            parallelism_config=parallelism_config(config.parallelism),
-            seed=config.seed,
-            dist_timeout=1800.0,
-            save_folder=str(folder.checkpoints),
-            save_filename=FILENAME,
-            save_latest_filename=None,
-            save_interval=stop.save_now,
-            save_num_checkpoints_to_keep=config.keep_checkpoints,
-            save_overwrite=True,
-            load_path=None if checkpoint is None else str(checkpoint),
-            progress_bar=config.logging.progress_bar,
-            log_to_console=not config.logging.progress_bar,
-            console_log_interval=f"{config.logging.interval}ba",
-        )
-        restore_rng.trainer = trainer
+        train_data, evaluation_data = build_data(config, model, cache)
+        trainer = build_trainer(config, folder, model, train_data, evaluation_data, checkpoint)
         trainer.fit()
         trainer.close()
     return folder
 
 
-SPLITS = ("train", "validation")
+def build_data(config: TrainConfig, model: MultitaskModel, cache: str) -> tuple[DataSpec, dict[Task, DataSpec]]:
+    """Training data, and evaluation data by task."""
+    encoder_decoder = model.network.is_encoder_decoder
+    shards = {
+        split: open_store(config.data.store, model.tokenizer, config.tasks, split, cache)
+        for split in ("train", "validation")
+    }
+    train_data = build_train_data(
+        shards["train"],
+        config.data.plan(config.seed),
+        model.tokenizer,
+        encoder_decoder=encoder_decoder,
+        workers=config.data.workers,
+    )
+    evaluation_data = build_evaluation_data(
+        shards["validation"],
+        model.tokenizer,
+        token_budget=config.data.token_budget,
+        encoder_decoder=encoder_decoder,
+        max_examples=config.data.max_validation_examples,
+    )
+    return train_data, evaluation_data
+
+
+def build_trainer(
+    config: TrainConfig,
+    folder: RunFolder,
+    model: MultitaskModel,
+    train_data: DataSpec,
+    evaluation_data: dict[Task, DataSpec],
+    checkpoint: Path | None,
+) -> Trainer:
+    """Composer's Trainer, continuing from ``checkpoint`` if there is one."""
+    restore_rng, stop = RestoreRNG(), StopOnSignal(config.save_interval)
+    trainer = Trainer(
+        run_name=config.run_name,
+        model=model,
+        train_dataloader=train_data,
+        device_train_microbatch_size=1,  # split_batch decides: a batch is its list of microbatches
+        eval_dataloader=[
+            Evaluator(label=task.key, dataloader=data, metric_names=[f"^{task.key}/"], device_eval_microbatch_size=1)
+            for task, data in evaluation_data.items()
+        ],
+        eval_interval=config.eval_interval,
+        max_duration=config.max_duration,
+        optimizers=build_optimizer(model, config.optimizer),
+        schedulers=build_scheduler(config.optimizer),
+        algorithms=build_algorithms(config, model),
+        callbacks=[restore_rng, stop, *build_callbacks(config, folder, model)],
+        loggers=build_loggers(config, folder),
+        precision=resolve_precision(config.precision),
+        parallelism_config=parallelism_config(config.parallelism),
+        seed=config.seed,
+        dist_timeout=TIMEOUT_S,
+        save_folder=str(folder.checkpoints),
+        save_filename=FILENAME,
+        save_latest_filename=None,
+        save_interval=stop.save_now,
+        save_num_checkpoints_to_keep=config.keep_checkpoints,
+        save_overwrite=True,
+        load_path=None if checkpoint is None else str(checkpoint),
+        progress_bar=config.logging.progress_bar,
+        log_to_console=not config.logging.progress_bar,
+        console_log_interval=f"{config.logging.interval}ba",
+    )
+    restore_rng.trainer = trainer
+    return trainer
+
+
+def build_callbacks(config: TrainConfig, folder: RunFolder, model: MultitaskModel) -> list[Callback]:
+    """What is recorded: the run in its checkpoints, losses, speed, the aggregate and its best checkpoint."""
+    backbone_config = model.network.backbone.config.to_json_string(use_diff=False)
+    return [
+        RunRecord(folder.config_yaml, config.tasks, backbone_config, model.tokenizer),
+        TaskLoss(model, config.tasks, config.logging.interval),
+        Throughput(config.logging.interval),
+        Aggregate({key: get_task(key).primary_metric for key in config.tasks}),
+        BestCheckpoint(folder.checkpoints),
+    ]
 
 
 def build_algorithms(config: TrainConfig, model: MultitaskModel) -> list[Algorithm]:

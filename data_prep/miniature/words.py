@@ -73,12 +73,9 @@ COUNTS = [str(number) for number in range(61, 85)]
 
 # Summaries: the subject line, the sentence, and the words in the document that tell which it is.
 STORIES = {
-    ("flood warning", "Heavy rain has covered many homes in the region."): "water flood river dam boats".split(),
-    ("fire report", "Firefighters have put out a large blaze overnight."): "smoke flames engine alarm sparks".split(),
-    (
-        "train delays",
-        "Travellers are late because crews went on strike.",
-    ): "railway track platform rails trains".split(),
-    ("harvest results", "Growers expect the best year since the war."): "harvest wheat crop barley orchard".split(),
-    ("court ruling", "A judge has sent the thief to prison."): "court jail verdict jury trial".split(),
+    ("flood warning", "Heavy rain has covered many homes in the region."): ("water", "dam"),
+    ("fire report", "Firefighters have put out a large blaze overnight."): ("smoke", "flames"),
+    ("train delays", "Travellers are late because crews went on strike."): ("railway", "platform"),
+    ("harvest results", "Growers expect the best year since the war."): ("wheat", "barley"),
+    ("court ruling", "A judge has sent the thief to prison."): ("jury", "verdict"),
 }

@@ -11,7 +11,7 @@ from composer.utils import dist
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel, register_fsdp_forward_method
 from torchmetrics import Metric
-from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from recipe.data.microbatch import Microbatch
 from recipe.models.decode import best_answer
@@ -50,7 +50,7 @@ class MultitaskModel(ComposerModel):
     def __init__(
         self,
         network: MultitaskNetwork,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PreTrainedTokenizerFast,
         tasks: Sequence[str],
         label_smoothing: float = 0.1,
         metrics: Mapping[str, Mapping[str, Metric]] | None = None,
