@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from types import FrameType
+from typing import Any
 
 import torch
 from composer import Callback, Trainer
@@ -38,6 +39,7 @@ class StopOnSignal(Callback):
         self._due = create_interval_scheduler(save_interval)
         self._signal = 0
         self._stopping = False
+        self._previous_handlers: dict[int, Any] = {}
 
     def save_now(self, state: State, event: Event) -> bool:
         due = self._due(state, event)  # always asked: it remembers the last checkpoint
@@ -45,7 +47,11 @@ class StopOnSignal(Callback):
 
     def fit_start(self, state: State, logger: Logger) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
+            self._previous_handlers[number] = signal.signal(number, self._on_signal)
+
+    def close(self, state: State, logger: Logger) -> None:
+        for number, handler in self._previous_handlers.items():
+            signal.signal(number, handler)
 
     def batch_end(self, state: State, logger: Logger) -> None:
         # Ranks get the signal at different moments but must stop after the same step.

@@ -10,20 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from recipe.config import load_config
+from recipe.errors import UserError
+from recipe.train import train
 from tests.tiny_run import ROOT
 
 
 def fail(path: Path, *overrides: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "recipe/train.py", str(path), *overrides], cwd=ROOT, text=True, capture_output=True
-    )
-    assert done.returncode == 2, done.stdout + done.stderr
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1 and "Traceback" not in done.stderr, done.stderr
-    return errors[0]
+    with pytest.raises(UserError) as raised:
+        train(load_config(path, overrides))
+    return str(raised.value)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -44,7 +42,6 @@ def test_wrong_configuration(run_yaml: Path, tmp_path: Path, overrides: list[str
     assert not list(tmp_path.glob("runs/*/checkpoints/*"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "tokenizer"])
 def test_a_damaged_or_foreign_store(run_yaml: Path, tmp_path: Path, miniature_store: str, damage: str):
     store = tmp_path / "store"
@@ -65,6 +62,16 @@ def test_a_damaged_or_foreign_store(run_yaml: Path, tmp_path: Path, miniature_st
     assert message in fail(run_yaml, f"data.store={store}")
 
 
-@pytest.mark.slow
 def test_a_backbone_that_does_not_exist(run_yaml: Path):
     assert "'no-such-folder'" in fail(run_yaml, "backbone.config=null", "backbone.name=no-such-folder")
+
+
+@pytest.mark.slow
+def test_the_command_says_it_in_one_line_and_exits_with_2(run_yaml: Path, tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "recipe/train.py", str(run_yaml), "tasks=[rte]"], cwd=ROOT, text=True, capture_output=True
+    )
+    assert done.returncode == 2
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "no train split of rte" in errors[0]
+    assert "Traceback" not in done.stderr

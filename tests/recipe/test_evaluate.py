@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,12 +13,15 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
 
 from recipe.checkpoint import BEST, CheckpointError, latest_checkpoint, read_checkpoint
+from recipe.config import load_config
 from recipe.evaluate import evaluate_run
 from recipe.export import export
 from recipe.models import restore_model
 from recipe.report import load_results
+from recipe.run_folder import RunFolderError
 from recipe.tasks import get_task
-from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, ROOT, TINY, run
+from recipe.train import train
+from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, TINY
 
 
 @pytest.fixture(scope="module", params=["roberta", "bart"])
@@ -39,11 +40,10 @@ def finished_run(request, tmp_path_factory, miniature_store, tiny_tokenizer_fold
     }
     path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump(config))
-    run(path)
+    train(load_config(path))
     return folder / "tiny"
 
 
-@pytest.mark.slow
 def test_the_report_has_every_task_with_all_its_validation_examples(finished_run: Path, miniature_store: str):
     report = evaluate_run(finished_run, "best")
     results = {result.task: result for result in load_results(finished_run / "results.json")}
@@ -58,7 +58,6 @@ def test_the_report_has_every_task_with_all_its_validation_examples(finished_run
     assert (finished_run / "curves.png").stat().st_size > 10_000
 
 
-@pytest.mark.slow
 def test_an_exported_folder_loads_with_transformers_and_predicts_the_same(finished_run: Path, tmp_path: Path):
     checkpoint = finished_run / "checkpoints" / BEST
     export(checkpoint, tmp_path / "exported")
@@ -81,7 +80,6 @@ def test_an_exported_folder_loads_with_transformers_and_predicts_the_same(finish
     assert {entry["key"]: tuple(entry["labels"]) for entry in described["tasks"]}["cb"] == get_task("cb").labels
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("reuse", [True, False])
 def test_a_run_starts_from_an_exported_folder_with_or_without_its_heads(
     finished_run: Path, tmp_path: Path, reuse: bool
@@ -94,7 +92,7 @@ def test_a_run_starts_from_an_exported_folder_with_or_without_its_heads(
     config["algorithms"]["r3f"]["spectral_norm"] = False
     path = tmp_path / "again.yaml"
     path.write_text(yaml.safe_dump(config))
-    run(path)
+    train(load_config(path))
     weights = read_checkpoint(tmp_path / "tiny" / "checkpoints" / BEST).weights
     heads = load_file(tmp_path / "exported" / "heads.safetensors")
     for name in ("cola.dense.weight", "cola.out_proj.weight", "mrc.out_proj.weight"):
@@ -102,7 +100,6 @@ def test_a_run_starts_from_an_exported_folder_with_or_without_its_heads(
     assert "heads.rte.dense.weight" not in weights
 
 
-@pytest.mark.slow
 def test_a_checkpoint_of_another_architecture_stops_the_run_and_is_named(finished_run: Path, tmp_path: Path):
     folder = tmp_path / "runs" / "tiny"
     shutil.copytree(finished_run, folder)
@@ -111,23 +108,13 @@ def test_a_checkpoint_of_another_architecture_stops_the_run_and_is_named(finishe
     config["backbone"]["config"] |= {"bart": {"encoder_ffn_dim": 48}, "roberta": {"intermediate_size": 48}}[kind]
     config["runs"] = str(tmp_path / "runs")
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    done = subprocess.run(
-        [sys.executable, "recipe/train.py", str(folder / "config.yaml")], cwd=ROOT, text=True, capture_output=True
-    )
-    assert done.returncode == 2
-    assert "is of another architecture" in done.stderr and "Traceback" not in done.stderr
+    with pytest.raises(CheckpointError, match="is of another architecture"):
+        train(load_config(folder / "config.yaml"))
 
 
-@pytest.mark.slow
 def test_a_run_is_not_continued_with_settings_that_change_what_it_learns(finished_run: Path):
-    done = subprocess.run(
-        [sys.executable, "recipe/train.py", str(finished_run / "config.yaml"), "optimizer.lr=0.5"],
-        cwd=ROOT,
-        text=True,
-        capture_output=True,
-    )
-    assert done.returncode == 2
-    assert "holds a run with optimizer.lr=" in done.stderr and "run_name" in done.stderr
+    with pytest.raises(RunFolderError, match=r"holds a run with optimizer\.lr=.*run_name"):
+        train(load_config(finished_run / "config.yaml", ["optimizer.lr=0.5"]))
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "foreign", "pickle"])
