@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import torch
 from composer.utils import dist, get_device
@@ -60,8 +60,7 @@ def evaluate(model: MultitaskModel, task: Task, batches: Iterable[Batch], device
 
 def _baseline_inputs(task: Task, microbatch: Microbatch, model: MultitaskModel) -> list[Any]:
     """What the family's baseline looks at, one an example: number of choices, context or document."""
-    segments: Sequence[Mapping[str, Any]] = microbatch["segments"]
-    segment = segments[0]
+    segment = cast(dict[str, Any], microbatch["segments"][0])
     if task.family is Family.COMMONSENSE:
         return segment["choices"].tolist()
     if task.family is Family.MRC:

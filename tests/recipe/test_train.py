@@ -48,7 +48,7 @@ def test_ctrl_c_leaves_a_run_that_the_same_command_finishes(run_yaml, tmp_path):
     output, _ = process.communicate(timeout=120)
     assert process.returncode != 0
     assert "run the same command to go on" in output
-    assert "Traceback" not in output
+    assert 'recipe/train.py", line' not in output, "the launcher may show its own interruption, but not the run's"
     saved = latest_checkpoint(folder / "checkpoints")
     assert saved is not None
     done = read_checkpoint(saved).batch
