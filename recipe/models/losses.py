@@ -34,8 +34,8 @@ def classification_log_outcomes(logits: Tensor) -> Tensor:
 
 
 def choice_log_outcomes(choices: Tensor) -> Tensor:
-    """log of each example's number of choices (b,)."""
-    return choices.float().log()
+    """log of each example's number of choices (b,); a single choice, whose loss is 0, counts as two: no 0 / 0."""
+    return choices.clamp(min=2).float().log()
 
 
 def span_loss(start: Tensor, end: Tensor, spans: Tensor, row_example: Tensor, examples: int) -> Tensor:

@@ -8,12 +8,16 @@ import torch.nn.functional as F
 from recipe.algorithms.r3f import symmetric_kl
 from recipe.models.divergence import segment_divergence
 from recipe.models.heads import group_choices
-from recipe.models.losses import span_log_outcomes
+from recipe.models.losses import choice_log_outcomes, span_log_outcomes
 
 
 def test_a_window_without_context_never_divides_by_zero():
     log_n = span_log_outcomes(torch.tensor([[0, 0], [3, 3]]), 8, torch.tensor([0, 1]), 2)
-    assert log_n.tolist() == [math.log(2)] * 2 or torch.allclose(log_n, torch.full((2,), math.log(2)))
+    torch.testing.assert_close(log_n, torch.full((2,), math.log(2)))
+
+
+def test_an_example_with_a_single_choice_never_divides_by_zero():
+    torch.testing.assert_close(choice_log_outcomes(torch.tensor([1, 4])), torch.tensor([2.0, 4.0]).log())
 
 
 def test_choices_are_grouped_in_order_and_missing_ones_cannot_be_chosen():
