@@ -20,12 +20,13 @@ help: ## List the targets
 
 setup: $(READY) ## Make .venv and install everything (once)
 
-$(READY): requirements.txt requirements-dev.txt pyproject.toml
+$(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
 		|| { echo "Python 3.10 to 3.12 is needed; set PYTHON=<one of these>"; exit 1; }
 	@echo "Setting up $(VENV): torch and its friends, 6.5 GB, a few minutes ..."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --progress-bar on -r requirements-dev.txt
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1' # from then on it shows progress while unpacking, too
+	$(BIN)/pip install -r requirements-dev.txt
 	$(BIN)/pip install --no-deps --editable .
 	@touch $@
 
