@@ -40,6 +40,27 @@ def test_rows_come_in_order_with_the_columns_asked_for(folder: Path):
     assert [row for batch in batches for row in batch] == [{"sentence": f"text {i}"} for i in range(1200)]
 
 
+@pytest.mark.parametrize("group", [1, 100, 700, 5000])
+@pytest.mark.parametrize("piece", [(0, 1200), (0, 1), (511, 513), (650, 1100), (1199, 1200)])
+def test_a_piece_is_those_rows_however_the_file_is_grouped(tmp_path: Path, group: int, piece: tuple[int, int]):
+    (tmp_path / "cola").mkdir()
+    table = pa.table({"sentence": [f"text {i}" for i in range(1200)]})
+    pq.write_table(table, tmp_path / "cola" / "train.parquet", row_group_size=group)
+    batches = LocalSource(str(tmp_path)).read("cola", "train", ["sentence"], piece)
+    assert [row["sentence"] for rows in batches for row in rows] == [f"text {i}" for i in range(*piece)]
+
+
+def test_pieces_cover_a_split_once_and_in_order(folder: Path):
+    for source, task in ((LocalSource(str(folder)), "cola"), (MiniatureSource(), "snli")):
+        pieces = source.pieces(task, "train")
+        assert [pieces[0][0], *(stop for _, stop in pieces)] == [
+            *(start for start, _ in pieces),
+            source.rows(task, "train"),
+        ]
+        parts = [row for piece in pieces for rows in source.read(task, "train", [], piece) for row in rows]
+        assert len(parts) == source.rows(task, "train")
+
+
 def test_a_revision_follows_the_content_and_not_the_place(folder: Path, tmp_path_factory: pytest.TempPathFactory):
     before = LocalSource(str(folder)).revision("cola")
     moved = tmp_path_factory.mktemp("elsewhere") / "raw"

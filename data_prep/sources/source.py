@@ -1,0 +1,71 @@
+"""What every source of raw rows offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from data_prep.examples import InvalidData
+from recipe.errors import UserError
+
+Rows = list[dict[str, Any]]
+Piece = tuple[int, int]  # rows [start, stop) of a split
+
+BATCH_ROWS = 512  # few enough that long documents stay small, many enough to keep the tokenizer busy
+PIECE_ROWS = 20_000  # what one process converts at a time: some seconds of work
+
+
+class SourceError(UserError):
+    """A source, or a part of it, that is not there."""
+
+
+class Source(Protocol):
+    """Raw datasets in the Hub's layout: columns, nesting and label integers of the Hub's version."""
+
+    @property
+    def name(self) -> str:
+        """What kind of source it is, for the manifest."""
+        ...
+
+    def tasks(self) -> list[str]:
+        """Keys of the tasks that it has data of."""
+        ...
+
+    def splits(self, task: str) -> list[str]:
+        """Names of the task's splits, as the source calls them."""
+        ...
+
+    def revision(self, task: str) -> str:
+        """Identifies the content of the task's data."""
+        ...
+
+    def rows(self, task: str, split: str) -> int:
+        """Number of raw rows."""
+        ...
+
+    def pieces(self, task: str, split: str) -> list[Piece]:
+        """Cuts the split into the ranges of rows that are cheap to read on their own: the same in every run."""
+        ...
+
+    def read(self, task: str, split: str, columns: Sequence[str], piece: Piece | None = None) -> Iterator[Rows]:
+        """The rows of a piece (None: all) in their order, a few hundred at a time.
+
+        Raises:
+            InvalidData: One of ``columns`` is missing.
+        """
+        ...
+
+
+def even_pieces(rows: int) -> list[Piece]:
+    """``rows`` rows in pieces of :data:`PIECE_ROWS`, the last one shorter."""
+    return [(start, min(start + PIECE_ROWS, rows)) for start in range(0, rows, PIECE_ROWS)]
+
+
+def check_columns(where: str, wanted: Sequence[str], there: Sequence[str]) -> None:
+    """Raises :class:`InvalidData` where a column is missing."""
+    missing = [name for name in wanted if name not in there]
+    if missing:
+        raise InvalidData(
+            f"{where}: no column {', '.join(missing)} (it has {', '.join(there)}); "
+            "give it the columns of the Hub's version"
+        )
