@@ -11,15 +11,17 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from composer.utils import dist
+from filelock import FileLock
 from numpy.typing import NDArray
 from streaming import Stream, StreamingDataset
 from streaming.base.storage import CloudDownloader
-from streaming.base.util import clean_stale_shared_memory
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, SPLITS, VERSION, Manifest, columns, token_dtype
@@ -225,23 +227,32 @@ def _fetch(path: str, fix: str) -> bytes:
 
 
 def _stream(opened: Sequence[_Opened], cache: str) -> StreamingDataset:
-    def build() -> StreamingDataset:
-        # The cache folder's name follows the content: a store that was converted again never meets its old shards.
-        streams = [
-            Stream(remote=one.folder, local=f"{cache}/{one.cache_name}", validate_hash="xxh64") for one in opened
-        ]
-        return StreamingDataset(streams=streams, batch_size=1, shuffle=False)
+    # The cache folder's name follows the content: a store that was converted again never meets its old shards.
+    streams = [Stream(remote=one.folder, local=f"{cache}/{one.cache_name}", validate_hash="xxh64") for one in opened]
+    try:
+        with _alone_on_this_machine():
+            return StreamingDataset(streams=streams, batch_size=1, shuffle=False)
+    except ValueError as error:
+        if "Reused local directory" not in str(error):
+            raise
+        raise StoreError(
+            f"{cache}: is in use by an open store or was by a run that was killed; give this one its own cache"
+        ) from error
 
+
+@contextmanager
+def _alone_on_this_machine() -> Iterator[None]:
+    """One job at a time: Streaming looks for a free name for its shared memory first and takes it later.
+
+    All ranks of a job must find the same name, so the first of a machine locks for the others.
+    """
+    lock = FileLock(os.path.join(tempfile.gettempdir(), f"streaming-{os.getuid()}.lock"))
+    first = dist.get_local_rank() == 0
+    if first:
+        lock.acquire()
     try:
-        return build()
-    except ValueError as error:
-        if "Reused local directory" not in str(error):
-            raise
-    # A killed run leaves its shared memory behind, which claims the cache. Every rank gets here alike.
-    clean_stale_shared_memory()
-    try:
-        return build()
-    except ValueError as error:
-        if "Reused local directory" not in str(error):
-            raise
-        raise StoreError(f"{cache}: is in use by another run or an open store; give this one its own cache") from error
+        dist.barrier()
+        yield
+        dist.barrier()
+    finally:
+        lock.release()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -188,3 +190,41 @@ def test_a_store_converted_again_never_meets_its_old_cache(
     shutil.copytree(validation, stream)
     edit(stream / "manifest.json", split="train")
     assert open_stream()[0]["tokens"].tolist() != old
+
+
+OPEN_OFTEN = """
+import sys
+from recipe.data.store import open_store
+from recipe.data.tokenizer import load_tokenizer
+folder, tokenizer, cache = sys.argv[1:]
+tokenizer = load_tokenizer(tokenizer)
+print("ready", flush=True)
+sys.stdin.readline()
+for n in range(8):
+    assert len(open_store(folder, tokenizer, ["cola"], "train", f"{cache}/{n}")[0]["tokens"])
+"""
+
+
+def test_jobs_that_open_stores_at_the_same_time_do_not_disturb_each_other(
+    stream: Path, tiny_tokenizer_folder: str, tmp_path: Path
+):
+    command = [sys.executable, "-c", OPEN_OFTEN, str(tmp_path / "store"), tiny_tokenizer_folder]
+    jobs = [
+        subprocess.Popen(
+            [*command, str(tmp_path / f"cache-{n}")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(2)
+    ]
+    for job in jobs:
+        assert job.stdout and job.stdout.readline() == "ready\n"
+    for job in jobs:
+        assert job.stdin
+        job.stdin.write("go\n")
+        job.stdin.flush()
+    for job in jobs:
+        _, errors = job.communicate(timeout=300)
+        assert job.returncode == 0, errors
