@@ -89,10 +89,12 @@ def plan_epoch(examples: Examples, settings: PlanSettings, epoch: int) -> list[I
     With ``max_examples_per_task`` every epoch draws its own random subset of the larger tasks. Steps differ in size by
     one example at most, so that no step at the epoch's end is a tiny one.
     """
-    order = np.random.default_rng((settings.seed, epoch)).permutation(len(examples))
+    rng = np.random.default_rng((settings.seed, epoch))
+    order = rng.permutation(len(examples))
     cap = settings.max_examples_per_task
     if cap is not None:
-        order = order[_rank_within(examples.task[order]) < cap]
+        # Shuffled again: the first of a large task all stand early in the order, those of a small one all over it.
+        order = rng.permutation(order[_rank_within(examples.task[order]) < cap])
     return np.array_split(order, max(1, round(len(order) / settings.step_examples)))
 
 

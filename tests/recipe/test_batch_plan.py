@@ -117,6 +117,14 @@ def test_capped_epochs_draw_different_examples_of_a_large_task():
     assert drawn[0] != drawn[1]
 
 
+def test_capped_steps_are_alike_from_the_first_to_the_last():
+    """A cap must not bring the large tasks' examples first and leave the small tasks for the end."""
+    examples = many_examples()
+    steps = plan_epoch(examples, _mixed(100, cap=200), 0)
+    shares = [np.bincount(examples.task[step], minlength=3) / len(step) for step in steps]
+    assert len(steps) == 6 and np.allclose(shares, [1 / 3, 1 / 3, 1 / 3], atol=0.15)
+
+
 def test_mixed_wastes_less_on_padding_than_one_task_a_microbatch():
     examples = many_examples()
     real = (examples.rows * examples.encoder_tokens).sum()
