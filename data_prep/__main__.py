@@ -11,7 +11,7 @@ from typing import NoReturn
 from data_prep.sources import Source, SourceError, parse_source
 from recipe.data.manifest import SPLITS
 from recipe.errors import UserError
-from recipe.tasks.catalogue import Family, get_task
+from recipe.tasks.catalogue import CATALOGUE, Family, get_task
 
 DESCRIPTION = """\
 Convert raw datasets into a shard store: token ids in MDS shards, one stream for each task and split.
@@ -26,10 +26,12 @@ sources:
   local:<folder>     Parquet files <folder>/<task>/<split>.parquet with the columns of the Hub's versions
 
 examples:
-  # every task that a folder has files of
+  # every pre-finetuning task that a folder has files of
   python -m data_prep shards --source local:raw --tokenizer FacebookAI/roberta-large
   # two tasks, a quick look
   python -m data_prep /tmp/look --source local:raw --tokenizer facebook/bart-base --tasks rte,squad --limit 100
+  # what fine-tuning adds: STS-B, ANLI, chunking, ...
+  python -m data_prep shards --source local:raw --tokenizer FacebookAI/roberta-base --downstream
   # what an encoder can learn
   python -m data_prep shards --source local:raw --tokenizer FacebookAI/roberta-base \\
       --families classification,commonsense,mrc --workers 16
@@ -72,8 +74,13 @@ def _parser() -> Parser:
     add("--source", required=True, help="where raw rows come from (see below)")
     add("--tokenizer", required=True, help="the backbone's: a name on the Hub or a folder")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--tasks", type=comma_list, help="keys, comma separated (default: all that the source has)")
-    which.add_argument("--families", type=comma_list, help="all tasks of these families, comma separated")
+    which.add_argument(
+        "--tasks",
+        type=comma_list,
+        help="keys, comma separated (default: those of the 46 that the source has)",
+    )
+    which.add_argument("--families", type=comma_list, help="only tasks of these families, comma separated")
+    add("--downstream", action="store_true", help="the tasks for fine-tuning only, in place of the 46")
     add("--exclude", type=comma_list, default=[], help="tasks to leave out, comma separated")
     add("--splits", type=comma_list, default=list(SPLITS), help="default: train,validation")
     add("--limit", type=positive, help="most rows of each split, evenly spaced over it (default: all)")
@@ -90,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         source = parse_source(options.source)
-        tasks = select_tasks(source, options.tasks, options.families, options.exclude)
+        tasks = select_tasks(source, options.tasks, options.families, options.exclude, options.downstream)
         unknown = [split for split in options.splits if split not in SPLITS]
         if unknown or not options.splits:
             raise SourceError(f"--splits {','.join(unknown)}: expected train, validation or both")
@@ -107,29 +114,43 @@ def fail(*errors: Exception) -> int:
 
 
 def select_tasks(
-    source: Source, tasks: Sequence[str] | None, families: Sequence[str] | None = None, exclude: Sequence[str] = ()
+    source: Source,
+    tasks: Sequence[str] | None,
+    families: Sequence[str] | None = None,
+    exclude: Sequence[str] = (),
+    downstream: bool = False,
 ) -> list[str]:
-    """The keys of the tasks to convert.
+    """The keys of the tasks to convert: those named, else the source's for pre-finetuning (or ``downstream``).
 
     Raises:
         UnknownTask: A key that the catalogue does not have.
-        SourceError: A family that has no tasks to convert, a task that cannot be converted, or nothing is left.
+        NoAdapter: A task that cannot be converted.
+        SourceError: A family that has no such tasks, or nothing is left.
     """
-    from data_prep.adapters import ADAPTERS
+    from data_prep.adapters import ADAPTERS, get_adapter
 
-    storable = list(dict.fromkeys(get_task(key).family.value for key in ADAPTERS))
-    for family in families or ():
-        if family not in storable:
-            known = "is learned in fine-tuning only" if family in [f.value for f in Family] else "is unknown"
-            raise SourceError(f"--families: {family!r} {known}; choose from {', '.join(storable)}")
     for key in (*(tasks or ()), *exclude):
-        if get_task(key).key not in ADAPTERS:
-            raise SourceError(f"task {key}: has no adapter in data_prep.adapters, so it cannot be converted")
-    chosen = list(dict.fromkeys(tasks)) if tasks else [key for key in source.tasks() if key in ADAPTERS]
-    chosen = [key for key in chosen if key not in exclude and (not families or get_task(key).family.value in families)]
+        get_adapter(key)
+    offered = [get_task(key) for key in source.tasks() if key in ADAPTERS and get_task(key).prefinetune != downstream]
+    if tasks and downstream:
+        raise SourceError("--downstream: chooses tasks in place of --tasks; give one of them")
+    _check_families(families or (), downstream)
+    chosen = list(dict.fromkeys(tasks or [t.key for t in offered if not families or t.family.value in families]))
+    chosen = [key for key in chosen if key not in exclude]
     if not chosen:
         raise SourceError("no tasks left to convert: look at the source, --tasks, --families and --exclude")
     return chosen
+
+
+def _check_families(families: Sequence[str], downstream: bool) -> None:
+    known = {family.value for family in Family}
+    there = list(dict.fromkeys(task.family.value for task in CATALOGUE.values() if task.prefinetune != downstream))
+    for family in families:
+        if family not in there:
+            reason = "is unknown"
+            if family in known:
+                reason = "has no downstream task" if downstream else "is learned in fine-tuning only (add --downstream)"
+            raise SourceError(f"--families: {family!r} {reason}; choose from {', '.join(there)}")
 
 
 def _convert(options: argparse.Namespace, tasks: list[str]) -> int:

@@ -19,8 +19,10 @@ from streaming import MDSWriter
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from data_prep.adapters import get_adapter
+from data_prep.drops import check_drops
 from data_prep.encode import EncodedExample, Limits, encode
 from data_prep.examples import Example, InvalidData, Unusable
+from data_prep.label_space import label_space
 from data_prep.sources import Rows, Source, SourceError, parse_source
 from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, VERSION, Manifest, columns, token_dtype
 from recipe.data.tokenizer import fingerprint, tokenizer_folder
@@ -98,10 +100,10 @@ def plan_units(
     }
     units = []
     for task in map(get_task, tasks):
-        revision = source.revision(task.key)
+        revision, labels = source.revision(task.key), label_space(source, task)
         for split in splits:
             name = _source_split(source, task, split)
-            own = {"task": task.key, "family": task.family.value, "split": split, "labels": task.labels}
+            own = {"task": task.key, "family": task.family.value, "split": split, "labels": labels}
             manifest = Manifest(**common, **own, source_split=name, revision=revision)
             rows = source.rows(task.key, name)
             rows = rows if settings.limit is None else min(settings.limit, rows)
@@ -111,7 +113,7 @@ def plan_units(
 
 def _source_split(source: Source, task: Task, split: str) -> str:
     there = source.splits(task.key)
-    names = ("train",) if split == "train" else task.evaluation_splits
+    names = (task.train_split,) if split == "train" else task.evaluation_splits
     for name in names:
         if name in there:
             return name
@@ -137,6 +139,7 @@ def convert_unit(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerF
     Raises:
         InvalidData: The source contradicts the dataset's schema.
         ConversionError: Not one example was usable, or the store cannot be written.
+        TooManyDropped: More rows were dropped than the dataset explains.
     """
     final = unit.folder
     partial = f"{final}.partial-{os.getpid()}"
@@ -168,7 +171,7 @@ def _write(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerFast, f
     try:
         for rows in _read(unit, settings):
             examples = _adapt(unit, rows, read, dropped)
-            for outcome in encode(examples, task.family, tokenizer, settings.limits, split):
+            for outcome in encode(examples, task.family, tokenizer, settings.limits, split, unit.manifest.labels):
                 if isinstance(outcome, EncodedExample):
                     writer.write(outcome.columns)
                     lengths.append((outcome.rows, outcome.longest, outcome.target))
@@ -192,6 +195,7 @@ def _write(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerFast, f
         tokens=tokens,
         rows=sum(rows for rows, _, _ in lengths),
     )
+    check_drops(manifest)
     np.save(os.path.join(folder, LENGTHS), np.array(lengths, np.int32), allow_pickle=False)
     with open(os.path.join(folder, MANIFEST), "w", encoding="utf-8") as file:
         file.write(manifest.to_json())

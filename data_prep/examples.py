@@ -67,4 +67,25 @@ class SummaryExample:
     summary: str
 
 
-Example = ClassificationExample | ChoiceExample | SpanExample | SummaryExample
+@dataclass(frozen=True, slots=True)
+class RegressionExample:
+    """A text or a pair of texts, and a score."""
+
+    text: str
+    score: float
+    second_text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaggingExample:
+    """W words and a tag for each, by name.
+
+    ``tree`` is the bracketed tree that parsing's tags stand for, what evaluation compares with; empty for other tasks.
+    """
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+    tree: str = ""
+
+
+Example = ClassificationExample | ChoiceExample | SpanExample | SummaryExample | RegressionExample | TaggingExample

@@ -15,9 +15,18 @@ from transformers.models.roberta.tokenization_roberta_fast import RobertaTokeniz
 
 from data_prep.__main__ import Parser, comma_list, fail, positive, select_tasks
 from data_prep.adapters import get_adapter
-from data_prep.examples import ChoiceExample, ClassificationExample, Example, SpanExample, Unusable
+from data_prep.examples import (
+    ChoiceExample,
+    ClassificationExample,
+    Example,
+    RegressionExample,
+    SpanExample,
+    TaggingExample,
+    Unusable,
+)
 from data_prep.sources import Source, parse_source
 from recipe.errors import UserError
+from recipe.tasks import get_task
 
 DESCRIPTION = "Train a byte-level BPE tokenizer on a source's own text and save it as a RoBERTa tokenizer."
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")  # RoBERTa's; their ids are their positions
@@ -28,7 +37,7 @@ def texts(source: Source, tasks: Sequence[str]) -> Iterator[str]:
     """All text of the tasks' training examples."""
     for key in tasks:
         adapter = get_adapter(key)
-        for rows in source.read(key, "train", adapter.columns):
+        for rows in source.read(key, get_task(key).train_split, adapter.columns):
             for row in rows:
                 try:
                     yield from _fields(adapter.convert(row))
@@ -78,12 +87,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fields(example: Example) -> tuple[str, ...]:
-    if isinstance(example, ClassificationExample):
+    if isinstance(example, ClassificationExample | RegressionExample):
         return (example.text, example.second_text or "")
     if isinstance(example, ChoiceExample):
         return (example.context, *example.choices)
     if isinstance(example, SpanExample):
         return (example.question, example.context)
+    if isinstance(example, TaggingExample):
+        return (" ".join(example.words),)
     return (example.document, example.summary)
 
 

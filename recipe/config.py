@@ -19,7 +19,7 @@ from yaml import YAMLError
 
 from recipe.data.batch_plan import PlanSettings, Strategy
 from recipe.errors import UserError
-from recipe.tasks import UnknownTask, get_task
+from recipe.tasks import Family, UnknownTask, get_task
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
 # ruff: noqa: UP045
@@ -243,10 +243,12 @@ def _check_values(config: TrainConfig) -> None:
     if duplicates:
         raise ConfigError(f"tasks names {', '.join(sorted(duplicates))} twice")
     try:
-        for key in config.tasks:
-            get_task(key)
+        tasks = [get_task(key) for key in config.tasks]
     except UnknownTask as error:
         raise ConfigError(f"tasks: {error}") from None
+    for task in tasks:
+        if task.family in (Family.REGRESSION, Family.TAGGING):
+            raise ConfigError(f"tasks: {task.key} is a {task.family.value} task, for fine-tuning only; leave it out")
     backbone = config.backbone
     if bool(backbone.name) == bool(backbone.config):
         raise ConfigError("give either backbone.name (pretrained weights) or backbone.config (random weights)")

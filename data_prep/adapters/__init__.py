@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from data_prep.adapters import classification, commonsense, mrc, summarization
-from data_prep.adapters.adapter import Adapter
+from data_prep.adapters import classification, commonsense, mrc, regression, summarization, tagging
+from data_prep.adapters.adapter import SOURCE_SPLIT, Adapter
 from recipe.errors import UserError
 from recipe.tasks import get_task
 
 ADAPTERS: dict[str, Adapter] = {
     key: adapter_for(get_task(key))
-    for family in (classification, commonsense, mrc, summarization)
+    for family in (classification, commonsense, mrc, summarization, regression, tagging)
     for key, adapter_for in family.TABLE.items()
 }
 
@@ -34,4 +34,4 @@ def get_adapter(key: str) -> Adapter:
     return ADAPTERS[key]
 
 
-__all__ = ["ADAPTERS", "Adapter", "NoAdapter", "get_adapter"]
+__all__ = ["ADAPTERS", "SOURCE_SPLIT", "Adapter", "NoAdapter", "get_adapter"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from data_prep.examples import Example, InvalidData, Unusable
@@ -11,27 +11,35 @@ from recipe.tasks import Task
 
 Row = dict[str, Any]  # one raw row in the Hub's schema; a Sequence of structs is a dict of lists
 
+SOURCE_SPLIT = "source_split"  # a column that every source adds on demand: the split that a row stands in
+NO_LABEL = "no gold label"
+EMPTY_TEXT = "empty text"
+
 
 @dataclass(frozen=True)
 class Adapter:
     """How one dataset's raw rows become examples.
 
     Attributes:
-        columns: The raw top-level columns it reads; others need not be loaded.
+        columns: The raw top-level columns it reads, the main text first; others need not be loaded.
         convert: One raw row to one example. Raises :class:`Unusable` for a row that cannot become one and
             :class:`InvalidData` for a row that contradicts the dataset's schema.
+        expected: Reasons for which more than 2 % of the rows may be dropped (:mod:`data_prep.drops`), and why they are.
     """
 
     columns: tuple[str, ...]
     convert: Callable[[Row], Example]
+    expected: Mapping[str, str] = field(default_factory=dict)
 
 
 AdapterFor = Callable[[Task], Adapter]  # the families' tables hold these; the package binds them to the catalogue
 
 
-def adapter_of(columns: tuple[str, ...], convert: Callable[[Task, Row], Example]) -> AdapterFor:
+def adapter_of(
+    columns: tuple[str, ...], convert: Callable[[Task, Row], Example], expected: Mapping[str, str] | None = None
+) -> AdapterFor:
     """An adapter whose conversion also needs to know its task."""
-    return lambda task: Adapter(columns, lambda row: convert(task, row))
+    return lambda task: Adapter(columns, lambda row: convert(task, row), expected or {})
 
 
 def read_text(value: str | None) -> str:
@@ -42,7 +50,7 @@ def read_text(value: str | None) -> str:
     """
     text = (value or "").strip()
     if not text:
-        raise Unusable("empty text")
+        raise Unusable(EMPTY_TEXT)
     return text
 
 
@@ -63,7 +71,7 @@ def read_choice(task: Task, value: int | None, choices: int) -> int:
 
 def _read_index(task: Task, value: int | None, size: int, meaning: str) -> int:
     if value is None or value == -1:
-        raise Unusable("no gold label")
+        raise Unusable(NO_LABEL)
     if not 0 <= value < size:
         raise InvalidData(f"task {task.key}: label {value} is outside 0..{size - 1} ({meaning})")
     return value

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from data_prep.adapters.adapter import AdapterFor, Row, adapter_of, read_class, read_text
+from data_prep.adapters.adapter import NO_LABEL, SOURCE_SPLIT, AdapterFor, Row, adapter_of, read_class, read_text
 from data_prep.examples import ClassificationExample, InvalidData, Unusable
 from recipe.tasks import Task
 
 
 def _texts(
-    first: str, second: str | None = None, label: str = "label", clean: Callable[[str], str] = str
+    first: str,
+    second: str | None = None,
+    label: str = "label",
+    clean: Callable[[str], str] = str,
+    expected: Mapping[str, str] | None = None,
 ) -> AdapterFor:
     """Texts and label each in a column of their own."""
 
@@ -23,7 +27,7 @@ def _texts(
             label=read_class(task, row[label]),
         )
 
-    return adapter_of((first, label) if second is None else (first, second, label), convert)
+    return adapter_of((first, label) if second is None else (first, second, label), convert, expected)
 
 
 def _without_line_break_tags(text: str) -> str:
@@ -110,12 +114,42 @@ def _scitail(task: Task, row: Row) -> ClassificationExample:
     """``gold_label`` is the label's name, not its number."""
     name = row["gold_label"]
     if name in (None, "", "-"):
-        raise Unusable("no gold label")
+        raise Unusable(NO_LABEL)
     if name not in task.labels:
         raise InvalidData(f"task {task.key}: gold_label {name!r} is none of {', '.join(task.labels)}")
     return ClassificationExample(
         text=read_text(row["sentence1"]), second_text=read_text(row["sentence2"]), label=task.labels.index(name)
     )
+
+
+def _anli(task: Task, row: Row) -> ClassificationExample:
+    """Three rounds, each against a stronger model: evaluation tells them apart (arXiv 1910.14599)."""
+    return ClassificationExample(
+        text=read_text(row["premise"]),
+        second_text=read_text(row["hypothesis"]),
+        label=read_class(task, row["label"]),
+        group=row[SOURCE_SPLIT].rpartition("_")[2],
+    )
+
+
+_FEVER_LABELS = {"SUPPORTS": "entailment", "NOT ENOUGH INFO": "neutral", "REFUTES": "contradiction"}
+
+
+def _fever_nli(task: Task, row: Row) -> ClassificationExample:
+    """The Hub's columns are swapped: ``premise`` holds the claim, ``hypothesis`` the evidence that it follows from."""
+    label, verdict = read_class(task, row["label"]), row["fever_gold_label"]
+    if _FEVER_LABELS.get(verdict) != task.labels[label]:
+        raise InvalidData(f"task {task.key}: label {label} ({task.labels[label]}) but fever_gold_label {verdict!r}")
+    return ClassificationExample(read_text(row["hypothesis"]), label, read_text(row["premise"]))
+
+
+def _hyperpartisan(task: Task, row: Row) -> ClassificationExample:
+    """``text`` is an article's XML, ``hyperpartisan`` a bool."""
+    body = html.unescape(re.sub(r"<[^>]*>", " ", re.sub(r"</p\s*>", "\n", row["text"] or "")))
+    lines = [" ".join(line.split()) for line in (row["title"] or "", *read_text(body).splitlines())]
+    value = row["hyperpartisan"]
+    label = read_class(task, None if value is None else int(value))
+    return ClassificationExample("\n".join(filter(None, lines)), label)
 
 
 TABLE: dict[str, AdapterFor] = {
@@ -135,7 +169,7 @@ TABLE: dict[str, AdapterFor] = {
     "ag_news": _texts("text", clean=_without_wire_escapes),
     "imdb": _texts("text", clean=_without_line_break_tags),
     "multi_nli": _texts("premise", "hypothesis"),
-    "snli": _texts("premise", "hypothesis"),
+    "snli": _texts("premise", "hypothesis", expected={NO_LABEL: "pairs whose annotators had no majority"}),
     "hans": _texts("premise", "hypothesis"),
     "rotten_tomatoes": _texts("text"),
     "yelp_polarity": _texts("text", clean=_without_csv_escapes),
@@ -143,4 +177,7 @@ TABLE: dict[str, AdapterFor] = {
     "wiki_qa": _texts("question", "answer"),
     "trec": _texts("text", label="coarse_label"),
     "scitail": adapter_of(("sentence1", "sentence2", "gold_label"), _scitail),
+    "anli": adapter_of(("premise", "hypothesis", "label", SOURCE_SPLIT), _anli),
+    "fever_nli": adapter_of(("premise", "hypothesis", "label", "fever_gold_label"), _fever_nli),
+    "hyperpartisan": adapter_of(("text", "title", "hyperpartisan"), _hyperpartisan),
 }

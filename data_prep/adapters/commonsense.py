@@ -10,9 +10,11 @@ import random
 import re
 from collections.abc import Iterable
 
-from data_prep.adapters.adapter import AdapterFor, Row, adapter_of, read_choice, read_text
+from data_prep.adapters.adapter import NO_LABEL, AdapterFor, Row, adapter_of, read_choice, read_text
 from data_prep.examples import ChoiceExample, InvalidData, Unusable
 from recipe.tasks import Task
+
+WRONG_NUMBER = "not the dataset's number of choices"
 
 
 def _example(task: Task, context: str, choices: Iterable[str | None], label: int | None) -> ChoiceExample:
@@ -24,7 +26,7 @@ def _example(task: Task, context: str, choices: Iterable[str | None], label: int
     """
     texts = tuple(read_text(choice) for choice in choices)
     if len(texts) < 2 or (task.choices is not None and len(texts) != task.choices):
-        raise Unusable("not the dataset's number of choices")
+        raise Unusable(WRONG_NUMBER)
     return ChoiceExample(read_text(context), texts, read_choice(task, label, len(texts)))
 
 
@@ -32,7 +34,7 @@ def _letter(task: Task, letters: Iterable[str], answer: str | None) -> int:
     """The index of the answer's letter (or digit) among the choices' own."""
     names = list(letters)
     if not answer:
-        raise Unusable("no gold label")
+        raise Unusable(NO_LABEL)
     if answer not in names:
         raise InvalidData(f"task {task.key}: answer {answer!r} is none of the choices' labels {', '.join(names)}")
     return names.index(answer)
@@ -74,14 +76,20 @@ def _hellaswag(task: Task, row: Row) -> ChoiceExample:
     text = row["label"] or "-1"
     if not re.fullmatch(r"-?\d+", text):
         raise InvalidData(f"task {task.key}: label {text!r} is not a number in 0..3")
-    return _example(task, row["ctx"], row["endings"], int(text))
+    endings = (_without_wikihow_tags(ending or "") for ending in row["endings"])
+    return _example(task, _without_wikihow_tags(row["ctx"] or ""), endings, int(text))
+
+
+def _without_wikihow_tags(text: str) -> str:
+    """Articles from WikiHow keep their layout's tags: a title ends the sentence before it, the others say nothing."""
+    return " ".join(re.sub(r"\[(?:header|title|step|substeps)\]", " ", text.replace(" [title]", ". ")).split())
 
 
 def _race(task: Task, row: Row) -> ChoiceExample:
     """Cloze questions have a blank ``_`` that the choice fills; other questions stand in front of it."""
     question = read_text(row["question"])
     options = (read_text(option) for option in row["options"])
-    choices = (question.replace("_", o) if "_" in question else f"{question} {o}" for o in options)
+    choices = (re.sub("_+", lambda _, o=o: o, question) if "_" in question else f"{question} {o}" for o in options)
     return _example(task, row["article"], choices, _letter(task, "ABCD", row["answer"]))
 
 
@@ -105,7 +113,11 @@ def _sciq(task: Task, row: Row) -> ChoiceExample:
 
 TABLE: dict[str, AdapterFor] = {
     "copa": adapter_of(("premise", "choice1", "choice2", "question", "label"), _copa),
-    "math_qa": adapter_of(("Problem", "options", "correct"), _math_qa),
+    "math_qa": adapter_of(
+        ("Problem", "options", "correct"),
+        _math_qa,
+        {WRONG_NUMBER: "option strings that no rule parts into five, 115 of the 4,475 in validation"},
+    ),
     "openbookqa": _lettered("question_stem"),
     "swag": adapter_of(("sent1", "sent2", "ending0", "ending1", "ending2", "ending3", "label"), _swag),
     "hellaswag": adapter_of(("ctx", "endings", "label"), _hellaswag),

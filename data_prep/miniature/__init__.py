@@ -14,26 +14,28 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_prep.miniature import classification, commonsense, mrc, summarization
+from data_prep.miniature import classification, commonsense, mrc, regression, summarization, tagging
 from data_prep.miniature.sentences import Draw, Miniature
-from recipe.tasks import get_task
+from recipe.tasks import get_task, source_splits
 
-MINIATURES: dict[str, Miniature] = classification.TABLE | commonsense.TABLE | mrc.TABLE | summarization.TABLE
+MINIATURES: dict[str, Miniature] = (
+    classification.TABLE | commonsense.TABLE | mrc.TABLE | summarization.TABLE | regression.TABLE | tagging.TABLE
+)
 
 # A row's content without these decides its split: one content in five is for evaluation, so no text is in both.
 _IDENTIFIERS = {
     "id", "idx", "ind", "example_id", "question_id", "query_id", "section_id", "promptID", "pairID", "video-id",
-    "fold-ind", "source_id", "split",
+    "fold-ind", "source_id", "split", "uid", "cid", "url",
 }  # fmt: skip
 _EVALUATION_SHARE = 5
 
 
 def generate(task_key: str, split: str, count: int | None = None) -> pa.Table:
-    """Rows of one split in the dataset's raw schema: the same rows in every run, and none in both splits.
+    """Rows of one split in the dataset's raw schema: the same rows in every run, and none for both uses.
 
     Args:
         task_key: A task of the catalogue.
-        split: The source's split: ``train``, or the first of the task's evaluation splits.
+        split: A split of the source's own that the task trains on, or that its first evaluation split is made of.
         count: Number of rows; None for :func:`default_count`. Fewer rows are the first of more.
 
     Raises:
@@ -62,14 +64,16 @@ def default_count(task_key: str, split: str) -> int:
 
 def _find(task_key: str, split: str) -> tuple[Miniature, bool]:
     """The task's miniature, and whether the split is its evaluation split."""
-    splits = ("train", get_task(task_key).evaluation_splits[0])
+    task = get_task(task_key)
+    training = source_splits(task.train_split)
+    splits = tuple(dict.fromkeys(training + source_splits(task.evaluation_splits[0])))
     if task_key not in MINIATURES:
         raise ValueError(f"task {task_key!r} has no miniature: tasks with one: {', '.join(MINIATURES)}")
     if split not in splits:
         raise ValueError(
             f"task {task_key!r} has no split {split!r} in the miniature: expected one of {', '.join(splits)}"
         )
-    return MINIATURES[task_key], split != "train"
+    return MINIATURES[task_key], split not in training
 
 
 def _number(text: str) -> int:

@@ -198,6 +198,40 @@ def _trec(draw: Draw) -> dict[str, Any]:
     return {"text": text, "coarse_label": label, "fine_label": _FIRST_FINE_LABELS[label]}
 
 
+def _anli(draw: Draw) -> dict[str, Any]:
+    """Like the other pairs; some rows say why their label is what it is."""
+    fact, (label, cue) = draw_fact(draw.rng), _draw_label(draw, "anli")
+    reason = f"It says {cue}." if draw.chance(0.5) else ""
+    texts = {"premise": " ".join([fact.statement(), *fillers(draw.rng, 0, 1)]), "hypothesis": fact.short_statement(cue)}
+    return {"uid": f"{draw.number:08x}", **texts, "label": label, "reason": reason}
+
+
+_FEVER = {"entailment": "SUPPORTS", "neutral": "NOT ENOUGH INFO", "contradiction": "REFUTES"}
+
+
+def _fever_nli(draw: Draw) -> dict[str, Any]:
+    """The columns' names are swapped: the claim is in ``premise``."""
+    fact, (label, cue) = draw_fact(draw.rng), _draw_label(draw, "fever_nli")
+    verdict = _FEVER[get_task("fever_nli").labels[label]]
+    texts = {"premise": fact.short_statement(cue), "hypothesis": fact.statement()}
+    return {"cid": draw.number, **texts, "label": label, "fever_gold_label": verdict}
+
+
+def _hyperpartisan(draw: Draw) -> dict[str, Any]:
+    """An article's XML; hyperpartisan ones have strong words."""
+    label = draw.chance(0.4)
+    opinions = [_opinion(draw, words.SHOP_PARTS, 0) for _ in range(2)] if label else fillers(draw.rng, 2, 2)
+    body = "\n".join(f"<p>{sentence}</p>" for sentence in [*fillers(draw.rng, 1, 2), *opinions])
+    link = f'<p>Read more &amp; share <a href="" type="external">here</a>, {draw.rng.choice(words.SUBJECTS)}.</p>'
+    return {
+        "text": f"{body}\n{link}\n",
+        "title": draw_fact(draw.rng).short_statement().removesuffix("."),
+        "hyperpartisan": label,
+        "url": f"https://example.com/{draw.number}",
+        "published_at": "2017-01-01",
+    }
+
+
 _MULTIRC_IDX = {name: Value("int32") for name in ("paragraph", "question", "answer")}
 _HANS_TEXTS = (
     "premise hypothesis parse_premise parse_hypothesis binary_parse_premise binary_parse_hypothesis heuristic subcase "
@@ -240,4 +274,9 @@ TABLE: dict[str, Miniature] = {
         columns("text", coarse_label=_label("trec"), fine_label=ClassLabel(num_classes=50)), _trec, 250, 80
     ),
     "scitail": Miniature(columns(_SCITAIL_TEXTS, annotator_labels=ListOf(Value("string"))), _scitail, 200, 60),
+    "anli": Miniature(_labelled("anli", "uid premise hypothesis reason"), _anli, 80, 40),
+    "fever_nli": Miniature(_labelled("fever_nli", "premise hypothesis fever_gold_label", "cid"), _fever_nli, 200, 60),
+    "hyperpartisan": Miniature(
+        columns("text title url published_at", hyperpartisan=Value("bool")), _hyperpartisan, 240, 0
+    ),
 }

@@ -95,9 +95,11 @@ def _swag(draw: Draw) -> dict[str, Any]:
 
 
 def _hellaswag(draw: Draw) -> dict[str, Any]:
-    """The label is a string."""
+    """The label is a string; some contexts have WikiHow's tags."""
     fact, (endings, right) = draw_fact(draw.rng), _endings(draw.rng, 4)
     first, second = fact.statement(), f"the {fact.subject}"
+    if draw.chance(0.2):
+        first = f"[header] How to {fact.verb} a {fact.object} [title] Begin. [step] {first}"
     return {
         "ind": draw.number,
         "activity_label": fact.object.title(),

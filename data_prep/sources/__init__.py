@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import difflib
 
+from data_prep.sources.derived import DerivedSplits
 from data_prep.sources.local import LocalSource
 from data_prep.sources.miniature import MiniatureSource
 from data_prep.sources.source import Piece, Rows, Source, SourceError
 
-__all__ = ["LocalSource", "MiniatureSource", "Piece", "Rows", "Source", "SourceError", "parse_source"]
+__all__ = ["DerivedSplits", "LocalSource", "MiniatureSource", "Piece", "Rows", "Source", "SourceError", "parse_source"]
 
 
 def parse_source(text: str) -> Source:
@@ -22,9 +23,9 @@ def parse_source(text: str) -> Source:
     """
     kind, _, rest = text.partition(":")
     if kind == "local" and rest:
-        return LocalSource(rest)
+        return DerivedSplits(LocalSource(rest))
     if text == "miniature":
-        return MiniatureSource()
+        return DerivedSplits(MiniatureSource())
     if kind == "hub":
         raise SourceError(
             "source 'hub': reading from the Hugging Face Hub is not available yet; download the datasets as "

@@ -9,7 +9,7 @@ from functools import cache
 import pyarrow as pa
 
 from data_prep.sources.source import BATCH_ROWS, Piece, Rows, check_columns, even_pieces
-from recipe.tasks.catalogue import CATALOGUE, get_task
+from recipe.tasks.catalogue import CATALOGUE, get_task, source_splits
 
 
 class MiniatureSource:
@@ -23,7 +23,8 @@ class MiniatureSource:
         return [key for key in CATALOGUE if key in MINIATURES]
 
     def splits(self, task: str) -> list[str]:
-        return ["train", get_task(task).evaluation_splits[0]]
+        entry = get_task(task)
+        return list(dict.fromkeys(source_splits(entry.train_split) + source_splits(entry.evaluation_splits[0])))
 
     def revision(self, task: str) -> str:
         digest = hashlib.sha256()

@@ -23,7 +23,8 @@ class Manifest:
         split: ``train`` or ``validation``; ``source_split`` the name it has in the source.
         source: Kind of source; ``revision`` identifies the content that was read.
         tokenizer: What ``--tokenizer`` was; ``fingerprint`` what it does (:func:`recipe.data.tokenizer.fingerprint`).
-        labels: The task's class names when it was converted.
+        labels: The task's class names when it was converted, or those its training split holds
+            (:attr:`recipe.tasks.catalogue.Task.has_open_labels`).
         max_length: Most tokens of a row; ``max_target_length`` of a target.
         stride: Tokens that neighbouring windows share; ``train_windows`` the most windows of a training example.
         limit: Most rows taken from the source, evenly spaced, or None for all.
@@ -86,19 +87,23 @@ def columns(family: Family, split: str, token_dtype: str) -> dict[str, str]:
     - mrc: ``spans`` (R, 2) first and last answer token, both 0 where the window has no answer;
       ``context`` (R, 2) [start, stop) of the context's tokens in the row.
     - summarization: ``target`` (T,) as the tokenizer builds a sequence.
+    - regression: ``score``.
+    - tagging: ``words`` (W,) each word's first token in the row; ``labels`` (W,) each word's class, -1 for one that is
+      not in the manifest's ``labels`` (the training split does not hold it: nothing can learn or predict it).
 
     The validation split adds ``reference``, what the metrics need: classification ``{"group": str}``,
-    commonsense ``{}``, mrc ``{"answers": [str], "context": str}``, summarization ``{"summary": str}``;
-    and for mrc ``offsets`` (sum of row lengths, 2): characters of the context that a token stands for, else (0, 0).
+    commonsense ``{}``, mrc ``{"answers": [str], "context": str}``, summarization ``{"summary": str}``, regression
+    ``{}``, tagging ``{"tags": [str], "tree": str}`` (a bracketed tree for parsing, else empty); and for mrc
+    ``offsets`` (sum of row lengths, 2): characters of the context that a token stands for, else (0, 0).
     """
     own: dict[Family, dict[str, str]] = {
         Family.CLASSIFICATION: {"label": "int"},
         Family.COMMONSENSE: {"label": "int"},
         Family.MRC: {"spans": "ndarray:int32", "context": "ndarray:int32"},
         Family.SUMMARIZATION: {"target": f"ndarray:{token_dtype}"},
+        Family.REGRESSION: {"score": "float32"},
+        Family.TAGGING: {"words": "ndarray:int32", "labels": "ndarray:int32"},
     }
-    if family not in own:
-        raise ValueError(f"{family.value} examples have no stored form; only {', '.join(f.value for f in own)} do")
     every = {"tokens": f"ndarray:{token_dtype}", "row_lengths": "ndarray:int32", "second": "ndarray:int32"}
     evaluation: dict[str, str] = {}
     if split == "validation":

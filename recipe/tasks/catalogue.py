@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from recipe.errors import UserError
 
@@ -21,7 +22,7 @@ class Family(str, Enum):
     MRC = "mrc"  # one shared span head, start and end cross entropies over a window's valid positions
     SUMMARIZATION = "summarization"  # the decoder itself, label-smoothed cross entropy over target tokens
     REGRESSION = "regression"  # downstream only (STS-B)
-    TAGGING = "tagging"  # downstream only (chunking, POS)
+    TAGGING = "tagging"  # downstream only (chunking, POS, parsing as tagging)
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,17 @@ class Task:
     Attributes:
         key: The name used in YAMLs, store folders and reports.
         family: Decides head and loss.
-        hub: Hub repository; ``config`` its configuration.
+        hub: Hub repository, empty where the Hub has no copy; ``config`` its configuration.
         metrics: Names from :mod:`recipe.tasks.metrics`, the primary one first.
-        labels: Class names in the Hub's integer order (classification and tagging), else empty.
+        labels: Class names in the Hub's integer order (classification and tagging), else empty. A tagging task without
+            names has those that its training split holds: its streams' manifests list them.
         choices: Number of choices where the dataset fixes it, else None (it varies, or there are none).
+        train_split: The source's split to train on.
         evaluation_splits: The source's splits that can serve for validation, best first.
         prefinetune: One of the 46 (True) or downstream only (False).
+
+    A split's name may say how it is made of the source's own: ``dev_r1+dev_r2`` joins two, and ``train#validation`` is
+    the part of ``train`` that is set aside where a dataset has no other split (:mod:`data_prep.sources.derived`).
     """
 
     key: str
@@ -46,6 +52,7 @@ class Task:
     metrics: tuple[str, ...]
     labels: tuple[str, ...] = ()
     choices: int | None = None
+    train_split: str = "train"
     evaluation_splits: tuple[str, ...] = ("validation",)
     prefinetune: bool = True
 
@@ -58,6 +65,11 @@ class Task:
         """Whether only an encoder-decoder backbone can learn this task."""
         return self.family is Family.SUMMARIZATION
 
+    @property
+    def has_open_labels(self) -> bool:
+        """Whether the training split decides which labels there are."""
+        return self.family is Family.TAGGING and not self.labels
+
 
 class UnknownTask(UserError):
     """A task key that the catalogue does not have."""
@@ -68,6 +80,13 @@ _SPAN = ("f1", "exact_match")
 _ROUGE = ("rougeL", "rouge1", "rouge2")
 _FALSE_TRUE = ("False", "True")
 _NLI = ("entailment", "neutral", "contradiction")
+# The 36 word tags and 9 punctuation tags of the Penn Treebank (Marcus et al. 1993), brackets as its trees write them.
+_PTB_TAGS = (
+    "CC", "CD", "DT", "EX", "FW", "IN", "JJ", "JJR", "JJS", "LS", "MD", "NN", "NNP", "NNPS", "NNS", "PDT", "POS", "PRP",
+    "PRP$", "RB", "RBR", "RBS", "RP", "SYM", "TO", "UH", "VB", "VBD", "VBG", "VBN", "VBP", "VBZ", "WDT", "WP", "WP$",
+    "WRB", "#", "$", "''", ",", "-LRB-", "-RRB-", ".", ":", "``",
+)  # fmt: skip
+_ONE_SPLIT: dict[str, Any] = {"train_split": "train#train", "evaluation_splits": ("train#validation",)}
 _CHUNKS = ("ADJP", "ADVP", "CONJP", "INTJ", "LST", "NP", "PP", "PRT", "SBAR", "UCP", "VP")
 _GLUE, _SUPERGLUE = "nyu-mll/glue", "aps/super_glue"
 
@@ -162,7 +181,8 @@ _TASKS = (
         "facebook/anli",
         "plain_text",
         _NLI,
-        evaluation_splits=("dev_r1", "dev_r2", "dev_r3"),
+        train_split="train_r1+train_r2+train_r3",
+        evaluation_splits=("dev_r1+dev_r2+dev_r3",),
         prefinetune=False,
     ),
     _classification(
@@ -174,9 +194,10 @@ _TASKS = (
         "byarticle",
         _FALSE_TRUE,
         prefinetune=False,
+        **_ONE_SPLIT,
     ),
     _summarization("gigaword", "Harvard/gigaword", "default", prefinetune=False),
-    _summarization("reddit_tifu", "ctr4si/reddit_tifu", "long", prefinetune=False),
+    _summarization("reddit_tifu", "ctr4si/reddit_tifu", "long", prefinetune=False, **_ONE_SPLIT),
     _summarization("arxiv_summarization", "armanc/scientific_papers", "arxiv", prefinetune=False),
     _summarization("pubmed_summarization", "armanc/scientific_papers", "pubmed", prefinetune=False),
     _summarization("big_patent", "NortheasternUniversity/big_patent", "all", prefinetune=False),
@@ -190,11 +211,18 @@ _TASKS = (
         evaluation_splits=("test",),
         prefinetune=False,
     ),
-    Task("ptb_pos_parsing", Family.TAGGING, "", "", ("accuracy",), prefinetune=False),  # licensed: no Hub copy
+    # Licensed, so the Hub has no copy: python -m data_prep.treebank reads one's own.
+    Task("ptb_pos", Family.TAGGING, "", "", ("accuracy",), labels=_PTB_TAGS, prefinetune=False),
+    Task("ptb_parsing", Family.TAGGING, "", "", ("f1",), prefinetune=False),
 )
 
 CATALOGUE: dict[str, Task] = {task.key: task for task in _TASKS}
 PREFINETUNE_TASKS: tuple[str, ...] = tuple(task.key for task in _TASKS if task.prefinetune)
+
+
+def source_splits(name: str) -> tuple[str, ...]:
+    """The source's own splits that a split of :class:`Task` is made of."""
+    return tuple(part.partition("#")[0] for part in name.split("+"))
 
 
 def get_task(key: str) -> Task:

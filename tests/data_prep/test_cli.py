@@ -11,8 +11,10 @@ from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from data_prep import __main__ as cli
 from data_prep import train_tokenizer
+from data_prep.sources import parse_source
 from recipe.data.store import open_store
 from recipe.data.tokenizer import fingerprint, load_tokenizer
+from recipe.tasks import CATALOGUE, PREFINETUNE_TASKS
 
 MINIATURE = ["--source", "miniature"]
 
@@ -43,15 +45,29 @@ def test_converting_and_converting_again(
     assert "0 streams converted, 4 already there" in capsys.readouterr().out
 
 
+def test_the_46_are_converted_unless_other_tasks_are_asked_for():
+    source = parse_source("miniature")
+    downstream = [key for key, task in CATALOGUE.items() if not task.prefinetune]
+    assert cli.select_tasks(source, None) == list(PREFINETUNE_TASKS)
+    assert cli.select_tasks(source, None, downstream=True) == downstream
+    assert cli.select_tasks(source, None, ["regression", "tagging"], ["ptb_pos"], downstream=True) == [
+        "stsb",
+        "conll2000_chunking",
+        "ptb_parsing",
+    ]
+    assert cli.select_tasks(source, ["stsb", "cb"]) == ["stsb", "cb"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--source", "hub"], "use local:<folder>"),
         (["--source", "local:/no/such/folder"], "/no/such/folder: no such folder"),
         ([*MINIATURE, "--tasks", "colla"], "unknown task 'colla': did you mean 'cola'?"),
-        ([*MINIATURE, "--tasks", "stsb"], "task stsb: has no adapter"),
         ([*MINIATURE, "--families", "mcr"], "'mcr' is unknown; choose from classification"),
-        ([*MINIATURE, "--families", "tagging"], "'tagging' is learned in fine-tuning only"),
+        ([*MINIATURE, "--families", "tagging"], "'tagging' is learned in fine-tuning only (add --downstream)"),
+        ([*MINIATURE, "--families", "mrc", "--downstream"], "'mrc' has no downstream task; choose from regression"),
+        ([*MINIATURE, "--tasks", "cb", "--downstream"], "--downstream: chooses tasks in place of --tasks"),
         ([*MINIATURE, "--tasks", "cb", "--exclude", "cb"], "no tasks left"),
         ([*MINIATURE, "--splits", "test"], "--splits test: expected train, validation or both"),
         ([*MINIATURE, "--tasks", "cb", "--max-length", "8"], "max_length=8: expected at least 32"),

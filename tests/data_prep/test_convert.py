@@ -16,11 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from data_prep.adapters import ADAPTERS
 from data_prep.convert import ConversionError, Settings, Unit, convert_unit, find_finished, plan_units
 from data_prep.encode import Limits
 from data_prep.examples import InvalidData
-from data_prep.sources import SourceError, parse_source
+from data_prep.sources import SourceError
 from data_prep.workers import convert_units
 from recipe.data.manifest import Manifest
 from recipe.data.tokenizer import load_tokenizer
@@ -171,19 +170,6 @@ def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(
         (parent / f"train.partial-{process}").mkdir(parents=True)
     convert_one(settings, tokenizer)
     assert sorted(path.name for path in parent.iterdir()) == ["train", f"train.partial-{os.getppid()}"]
-
-
-def test_every_real_dataset_converts(raw_data: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
-    settings = Settings(str(tmp_path / "store"), f"local:{raw_data}", Limits(max_length=256, stride=64), limit=25)
-    tasks = [key for key in parse_source(settings.source).tasks() if key in ADAPTERS]
-    units = plan_units(tasks, ("train", "validation"), settings, tokenizer)
-    made: dict[str, Manifest] = {}
-    errors = convert_units(
-        units, settings, tokenizer, 1, lambda _: None, lambda unit, manifest: made.update({unit.name: manifest})
-    )
-    assert errors == [] and set(made) == {unit.name for unit in units}
-    for name, manifest in made.items():
-        assert manifest.written + sum(manifest.dropped.values()) == manifest.read, name
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import random
 from typing import Any, cast
@@ -13,8 +14,25 @@ from tokenizers.models import WordPiece
 from transformers.models.bert.tokenization_bert_fast import BertTokenizerFast
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from data_prep.encode import EMPTY_CONTEXT, LONG_ANSWER, LONG_CHOICE, EncodedExample, Limits, LimitsError, encode
-from data_prep.examples import ChoiceExample, ClassificationExample, SpanExample, SummaryExample
+from data_prep.encode import (
+    EMPTY_CONTEXT,
+    LONG_ANSWER,
+    LONG_CHOICE,
+    LONG_SENTENCE,
+    WORD_WITHOUT_TOKEN,
+    EncodedExample,
+    Limits,
+    LimitsError,
+    encode,
+)
+from data_prep.examples import (
+    ChoiceExample,
+    ClassificationExample,
+    RegressionExample,
+    SpanExample,
+    SummaryExample,
+    TaggingExample,
+)
 from recipe.data.manifest import columns
 from recipe.data.tokenizer import load_tokenizer
 from recipe.tasks.catalogue import Family
@@ -65,7 +83,7 @@ def read(tokenizer: PreTrainedTokenizerFast, ids: list[int]) -> str:
     return str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
 
-@pytest.mark.parametrize("family", [Family.CLASSIFICATION, Family.COMMONSENSE, Family.MRC, Family.SUMMARIZATION])
+@pytest.mark.parametrize("family", list(Family))
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_an_encoded_example_has_exactly_the_columns_of_its_family(
     family: Family, split: str, tokenizer: PreTrainedTokenizerFast
@@ -75,12 +93,14 @@ def test_an_encoded_example_has_exactly_the_columns_of_its_family(
         Family.COMMONSENSE: ChoiceExample("cat", ("dog", "eel"), 1),
         Family.MRC: SpanExample("cat", "dog eel", ((0, 3),), ("dog",)),
         Family.SUMMARIZATION: SummaryExample("cat dog", "cat"),
+        Family.REGRESSION: RegressionExample("cat", 2.5, "dog"),
+        Family.TAGGING: TaggingExample(("cat", "dog"), ("A", "B")),
     }[family]
     found = encoded(example, family, tokenizer, split).columns
     declared = columns(family, split, "uint16")
     assert set(found) == set(declared)
     for name, encoding in declared.items():
-        if encoding.startswith("ndarray"):
+        if encoding.startswith(("ndarray", "float")):
             assert found[name].dtype == encoding.removeprefix("ndarray:"), name
 
 
@@ -226,6 +246,53 @@ def test_a_long_question_is_capped_and_leaves_room_for_the_context(tokenizer: Pr
     question = read(tokenizer, rows_of(example)[0][: example.columns["second"][0]])
     assert question and prose(300).startswith(question)
     assert (example.columns["second"] <= LIMITS.question_length + 4).all()
+
+
+def tagged(sentence: str, tokenizer: PreTrainedTokenizerFast, split: str = "train") -> EncodedExample | str:
+    words = tuple(sentence.split())
+    example = TaggingExample(words, tuple("BA"[index % 2] for index in range(len(words))))
+    (outcome,) = encode([example], Family.TAGGING, tokenizer, LIMITS, split, ("A", "B"))
+    return outcome
+
+
+@pytest.mark.parametrize("sentence", ["cat", "cats owls lynx newts", prose(12)])
+def test_labels_stand_at_the_first_token_of_each_word(sentence: str, tokenizer: PreTrainedTokenizerFast):
+    outcome = tagged(sentence, tokenizer)
+    assert isinstance(outcome, EncodedExample)
+    (row,), words = rows_of(outcome), outcome.columns["words"]
+    parts = [read(tokenizer, part.tolist()) for part in np.split(np.array(row[:-1]), words)]
+    assert parts[0] == ""
+    assert [part.replace(" ##", "").replace("##", "") for part in parts[1:]] == sentence.split()
+    assert outcome.columns["labels"].tolist() == [1 - index % 2 for index in range(len(words))]
+    assert row == tokenizer(sentence)["input_ids"]
+
+
+def test_words_of_any_script_and_punctuation_have_their_own_first_token(tiny_tokenizer_folder: str):
+    tokenizer, sentence = load_tokenizer(tiny_tokenizer_folder), "« naïve » coöp 's ( 猫 ) – . . 's x"  # noqa: RUF001
+    outcome = tagged(sentence, tokenizer)
+    assert isinstance(outcome, EncodedExample)
+    parts = np.split(outcome.columns["tokens"][:-1], outcome.columns["words"])
+    assert [read(tokenizer, part.tolist()) for part in parts[1:]] == sentence.split()
+
+
+def test_a_label_outside_the_label_space_is_marked(tokenizer: PreTrainedTokenizerFast):
+    example = TaggingExample(("cat", "dog"), ("A", "never seen"), "(S (A cat) (B dog))")
+    (outcome,) = encode([example], Family.TAGGING, tokenizer, LIMITS, "validation", ("A", "B"))
+    assert isinstance(outcome, EncodedExample)
+    assert outcome.columns["labels"].tolist() == [0, -1]
+    assert outcome.columns["reference"] == {"tags": ["A", "never seen"], "tree": "(S (A cat) (B dog))"}
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_sentences_are_never_cut(split: str, tokenizer: PreTrainedTokenizerFast):
+    assert tagged(prose(200), tokenizer, split) == LONG_SENTENCE
+
+
+@pytest.mark.parametrize("sentence", ["\u200b cat", "cat \u200b", "cat \u200b dog"])
+def test_a_word_without_a_token_drops_its_sentence(sentence: str, bert_tokenizer: PreTrainedTokenizerFast):
+    tokenizer = copy.deepcopy(bert_tokenizer)
+    tokenizer.backend_tokenizer.normalizer = normalizers.BertNormalizer()  # type: ignore[assignment]
+    assert tagged(sentence, tokenizer) == WORD_WITHOUT_TOKEN
 
 
 def test_a_summary_too_long_is_cut_and_still_ends_the_sequence(tokenizer: PreTrainedTokenizerFast):

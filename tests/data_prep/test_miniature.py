@@ -17,21 +17,25 @@ import pytest
 from data_prep.adapters import ADAPTERS, get_adapter
 from data_prep.examples import ChoiceExample, ClassificationExample, Example, SpanExample, SummaryExample, Unusable
 from data_prep.miniature import MINIATURES, default_count, generate, words
-from recipe.tasks import Family, get_task
+from data_prep.sources import parse_source
+from recipe.tasks import PREFINETUNE_TASKS, Family, get_task, source_splits
 
 DATA = Path(os.environ.get("PREFINETUNE_DATA") or Path(__file__).parents[3] / "shared/data")
 KEYS = tuple(MINIATURES)
 
 
-def evaluation_split(key: str) -> str:
-    return get_task(key).evaluation_splits[0]
+def own_split(key: str) -> str:
+    """A split that the training split is made of."""
+    return source_splits(get_task(key).train_split)[0]
 
 
-def examples(key: str, split: str) -> list[Example]:
-    converted = []
-    for row in generate(key, split).to_pylist():
+def examples(key: str, split: str = "train") -> list[Example]:
+    """The usable examples of what the task trains on or is evaluated on."""
+    task, adapter, converted = get_task(key), get_adapter(key), []
+    name = task.train_split if split == "train" else task.evaluation_splits[0]
+    for row in (row for rows in parse_source("miniature").read(key, name, adapter.columns) for row in rows):
         try:
-            converted.append(get_adapter(key).convert(row))
+            converted.append(adapter.convert(row))
         except Unusable:
             continue
     return converted
@@ -52,10 +56,10 @@ def test_every_adapter_has_a_miniature() -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_the_same_rows_are_drawn_again_and_fewer_are_the_first_of_more(key: str) -> None:
-    table = generate(key, "train", 12)
+    table = generate(key, own_split(key), 12)
     assert table.num_rows == 12
-    assert table == generate(key, "train", 12)
-    assert generate(key, "train", 5) == table.slice(0, 5)
+    assert table == generate(key, own_split(key), 12)
+    assert generate(key, own_split(key), 5) == table.slice(0, 5)
 
 
 def test_rows_do_not_depend_on_the_process() -> None:
@@ -75,23 +79,23 @@ def test_rows_do_not_depend_on_the_process() -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_no_example_is_both_for_training_and_for_evaluation(key: str) -> None:
-    train, evaluation = (set(examples(key, split)) for split in ("train", evaluation_split(key)))
+    train, evaluation = (set(examples(key, split)) for split in ("train", "validation"))
     assert evaluation
     assert not train & evaluation
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_columns_are_those_of_the_real_files(key: str) -> None:
-    path = DATA / key / "train.parquet"
+    path = DATA / key / f"{own_split(key)}.parquet"
     if not path.exists():
         pytest.skip(f"no {path} (set PREFINETUNE_DATA)")
     real = {field.name: shape(field.type) for field in pq.read_schema(path)}
-    assert {field.name: shape(field.type) for field in generate(key, "train", 3).schema} == real
+    assert {field.name: shape(field.type) for field in generate(key, own_split(key), 3).schema} == real
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if get_task(key).family is Family.CLASSIFICATION])
 def test_every_class_is_trained_and_evaluated(key: str) -> None:
-    for split in ("train", evaluation_split(key)):
+    for split in ("train", "validation"):
         labels = {example.label for example in examples(key, split) if isinstance(example, ClassificationExample)}
         assert labels == set(range(len(get_task(key).labels)))
 
@@ -136,15 +140,21 @@ def test_sets_of_different_meaning_share_no_word() -> None:
 
 
 def test_the_demo_is_uneven_and_small() -> None:
-    sizes = [default_count(key, "train") for key in KEYS]
+    sizes = [default_count(key, "train") for key in PREFINETUNE_TASKS]
     assert 10_000 <= sum(sizes) <= 14_000
     assert max(sizes) >= 10 * min(sizes)
-    assert all(40 <= default_count(key, evaluation_split(key)) <= 120 for key in KEYS)
+    assert all(40 <= default_count(key, get_task(key).evaluation_splits[0]) <= 120 for key in PREFINETUNE_TASKS)
 
 
 def test_a_split_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(ValueError, match=r"'mnli' has no split 'validation'.*train, validation_matched"):
         generate("mnli", "validation")
+    with pytest.raises(ValueError, match=r"'anli' has no split 'train'.*train_r1, train_r2, train_r3, dev_r1"):
+        generate("anli", "train")
+
+
+def test_a_task_without_a_miniature_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(MINIATURES, "stsb")
     with pytest.raises(ValueError, match="'stsb' has no miniature"):
         generate("stsb", "train")
 
@@ -163,6 +173,12 @@ def test_traps_of_the_datasets_are_in_the_miniature() -> None:
     assert any(row["answers_spans"]["spans"][0] not in row["passage"] for row in rows("drop"))
     assert any(len(row["answers_spans"]["spans"]) == 2 for row in rows("drop"))
     assert any(row["support"] == "" for row in rows("sciq"))
+    assert any("[title]" in row["ctx"] for row in rows("hellaswag"))
+    assert any(row["tokens"] == [] for row in rows("conll2000_chunking"))
+    assert any("<unk>" in row["summary"] for row in rows("gigaword"))
+    assert all("<p>" in row["text"] for row in rows("hyperpartisan"))
+    assert any("-LRB-" in row["tree"] for row in rows("ptb_parsing"))
+    assert any("(FRAG (NP (NN" in row["tree"] for row in rows("ptb_parsing"))
     assert all("\\n" in row["text"] or '\\""' in row["text"] for row in rows("yelp_polarity"))
 
 

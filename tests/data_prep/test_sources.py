@@ -102,7 +102,6 @@ def test_an_unusable_source_is_refused_with_what_to_write(text: str, message: st
 
 def test_the_miniature_has_a_train_and_an_evaluation_split_of_every_task_it_lists():
     source = parse_source("miniature")
-    assert isinstance(source, MiniatureSource)
     assert source.splits("mnli") == ["train", "validation_matched"]
     for task in source.tasks():
         for split in source.splits(task):

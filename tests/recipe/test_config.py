@@ -35,6 +35,8 @@ def test_overrides_win_over_the_file():
         ("tasks=[cola,rtee]", r"unknown task 'rtee': did you mean 'rte'\?"),
         ("tasks=[cola,cola]", r"cola twice"),
         ("tasks=[]", r"tasks is empty"),
+        ("tasks=[cola,stsb]", r"stsb is a regression task, for fine-tuning only; leave it out"),
+        ("tasks=[ptb_parsing]", r"ptb_parsing is a tagging task, for fine-tuning only"),
         ("data.token_budget=0", r"data.token_budget=0 must be positive"),
         ("max_duration=3days", r"max_duration='3days' is no duration"),
         ("backbone.name=x", r"either backbone.name .* or backbone.config"),

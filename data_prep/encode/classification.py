@@ -1,0 +1,38 @@
+"""Classification and regression: one row an example, its longer text shortened first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from tokenizers import Encoding
+from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
+
+from data_prep.encode.limits import Limits
+from data_prep.encode.rows import Outcome, join, tokenize
+from data_prep.examples import ClassificationExample, RegressionExample
+
+
+def encode_classification(
+    examples: Sequence[ClassificationExample], tokenizer: PreTrainedTokenizerFast, limits: Limits, evaluation: bool
+) -> list[Outcome]:
+    return [
+        join([row], {"label": example.label}, {"group": example.group} if evaluation else None)
+        for example, row in zip(examples, _tokenize_texts(examples, tokenizer, limits), strict=True)
+    ]
+
+
+def encode_regression(
+    examples: Sequence[RegressionExample], tokenizer: PreTrainedTokenizerFast, limits: Limits, evaluation: bool
+) -> list[Outcome]:
+    return [
+        join([row], {"score": np.float32(example.score)}, {} if evaluation else None)
+        for example, row in zip(examples, _tokenize_texts(examples, tokenizer, limits), strict=True)
+    ]
+
+
+def _tokenize_texts(
+    examples: Sequence[ClassificationExample | RegressionExample], tokenizer: PreTrainedTokenizerFast, limits: Limits
+) -> list[Encoding]:
+    texts = [(example.text, example.second_text) for example in examples]
+    return tokenize(tokenizer, texts, "longest_first", limits.max_length)
