@@ -35,8 +35,11 @@ class MiniatureSource:
     def rows(self, task: str, split: str) -> int:
         return _miniature(task, split).num_rows
 
-    def pieces(self, task: str, split: str) -> list[Piece]:
-        return even_pieces(self.rows(task, split))
+    def streamed(self, task: str) -> bool:
+        return False
+
+    def pieces(self, task: str, split: str, most: int | None = None) -> list[Piece]:
+        return even_pieces(self.rows(task, split), most)
 
     def read(self, task: str, split: str, columns: Sequence[str], piece: Piece | None = None) -> Iterator[Rows]:
         table = _miniature(task, split)

@@ -46,7 +46,7 @@ def test_converting_and_converting_again(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--source", "hub"], "use local:<folder>"),
+        (["--source", "hubb"], "did you mean hub?"),
         (["--source", "local:/no/such/folder"], "/no/such/folder: no such folder"),
         ([*MINIATURE, "--tasks", "colla"], "unknown task 'colla': did you mean 'cola'?"),
         ([*MINIATURE, "--tasks", "stsb"], "task stsb: has no adapter"),
@@ -103,7 +103,7 @@ def test_too_small_a_vocabulary_is_refused(tmp_path: Path, capsys: pytest.Captur
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--source", "hub"], "use local:<folder>"), ([*MINIATURE, "--tasks", "colla"], "did you mean 'cola'?")],
+    [(["--source", "hubb"], "did you mean hub?"), ([*MINIATURE, "--tasks", "colla"], "did you mean 'cola'?")],
 )
 def test_what_a_tokenizer_cannot_be_trained_on_is_said_in_one_line(
     options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
