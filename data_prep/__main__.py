@@ -22,11 +22,15 @@ that are already there, from the same data with the same settings, are left alon
 
 EXAMPLES = """\
 sources:
+  hub                the Hugging Face Hub: every dataset from where it is today, into the usual caches (HF_HOME); the
+                     largest are streamed. HF_TOKEN opens private repositories, HF_HUB_OFFLINE=1 reads the caches only
   miniature          small generated datasets of every task, nothing to download
   local:<folder>     Parquet files <folder>/<task>/<split>.parquet with the columns of the Hub's versions
 
 examples:
-  # every pre-finetuning task that a folder has files of
+  # the 46, from the Hub
+  python -m data_prep shards --tokenizer facebook/bart-large
+  # those of them that a folder has files of
   python -m data_prep shards --source local:raw --tokenizer FacebookAI/roberta-large
   # two tasks, a quick look
   python -m data_prep /tmp/look --source local:raw --tokenizer facebook/bart-base --tasks rte,squad --limit 100
@@ -71,7 +75,7 @@ def _parser() -> Parser:
     )
     add = parser.add_argument
     add("store", help="folder of the shard store, new or existing; several tokenizers can share one")
-    add("--source", required=True, help="where raw rows come from (see below)")
+    add("--source", default="hub", help="where raw rows come from (see below; default: %(default)s)")
     add("--tokenizer", required=True, help="the backbone's: a name on the Hub or a folder")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
@@ -83,7 +87,11 @@ def _parser() -> Parser:
     add("--downstream", action="store_true", help="the tasks for fine-tuning only, in place of the 46")
     add("--exclude", type=comma_list, default=[], help="tasks to leave out, comma separated")
     add("--splits", type=comma_list, default=list(SPLITS), help="default: train,validation")
-    add("--limit", type=positive, help="most rows of each split, evenly spaced over it (default: all)")
+    add(
+        "--limit",
+        type=positive,
+        help="most rows of each split, evenly spaced over it, the first of a streamed one (default: all)",
+    )
     add("--max-length", type=positive, default=512, help="most tokens of a row (default: %(default)s)")
     add("--max-target-length", type=positive, default=128, help="most tokens of a summary (default: %(default)s)")
     add("--stride", type=positive, help="tokens that windows of a long context share (default: max-length / 4)")

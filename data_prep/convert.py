@@ -23,7 +23,7 @@ from data_prep.drops import check_drops
 from data_prep.encode import EncodedExample, Limits, encode
 from data_prep.examples import Example, InvalidData, Unusable
 from data_prep.label_space import label_space
-from data_prep.sources import Rows, Source, SourceError, parse_source
+from data_prep.sources import Rows, Source, SourceError, parse_source, select
 from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, VERSION, Manifest, columns, token_dtype
 from recipe.data.tokenizer import fingerprint, tokenizer_folder
 from recipe.errors import UserError
@@ -44,7 +44,7 @@ class Settings:
         store: Folder of the shard store.
         source: As :func:`data_prep.sources.parse_source` reads it.
         limits: Lengths and windows.
-        limit: Most rows of each split, evenly spaced over it, or None for all.
+        limit: Most rows of each split (:func:`data_prep.sources.select`), or None for all.
     """
 
     store: str
@@ -105,8 +105,7 @@ def plan_units(
             name = _source_split(source, task, split)
             own = {"task": task.key, "family": task.family.value, "split": split, "labels": labels}
             manifest = Manifest(**common, **own, source_split=name, revision=revision)
-            rows = source.rows(task.key, name)
-            rows = rows if settings.limit is None else min(settings.limit, rows)
+            rows = select(source, task.key, name, settings.limit).rows
             units.append(Unit(manifest, os.path.join(root, task.key, split), rows))
     return units
 
@@ -203,19 +202,15 @@ def _write(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerFast, f
 
 
 def _read(unit: Unit, settings: Settings) -> Iterator[Rows]:
-    """The unit's raw rows; with a limit, evenly spaced ones, for many datasets are sorted by label."""
+    """The unit's raw rows."""
     source = parse_source(settings.source)
     task, split = unit.manifest.task, unit.manifest.source_split
-    batches = source.read(task, split, get_adapter(task).columns)
-    total = source.rows(task, split)
-    if settings.limit is None or settings.limit >= total:
-        yield from batches
-        return
-    position = 0
-    for rows in batches:
-        spaced = enumerate(rows, start=position)
-        yield [row for n, row in spaced if (n + 1) * settings.limit // total > n * settings.limit // total]
-        position += len(rows)
+    selection = select(source, task, split, settings.limit)
+    for piece in selection.pieces:
+        position = piece[0]
+        for rows in source.read(task, split, get_adapter(task).columns, piece):
+            yield [row for number, row in enumerate(rows, start=position) if selection.takes(number)]
+            position += len(rows)
 
 
 def _adapt(unit: Unit, rows: Rows, read: int, dropped: Counter[str]) -> list[Example]:

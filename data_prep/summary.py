@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
 
+from data_prep.notes import notes
 from recipe.data.manifest import Manifest
 
 
@@ -27,19 +28,19 @@ def summarise(entries: Sequence[Entry]) -> Table:
     """A line for each task and split, and the totals. Lengths are of each example's longest row, in tokens."""
     table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
     totals = _totals(entries)
-    heads = ("task", "split", "read", "written", "rows", "tokens", "p50", "p95", "max", "dropped")
+    heads = ("task", "split", "read", "written", "rows", "tokens", "p50", "p95", "max", "notes")
     for head, total in zip(heads, totals, strict=True):
-        text = head in ("task", "split", "dropped")
-        table.add_column(head, total, justify="left" if text else "right", no_wrap=head != "dropped")
+        text = head in ("task", "split", "notes")
+        table.add_column(head, total, justify="left" if text else "right", no_wrap=head != "notes")
     for entry in entries:
         manifest = entry.manifest
-        notes = [_dropped(manifest.dropped), "(already there)" if entry.already_there else ""]
+        remarks = [_dropped(manifest.dropped), "(already there)" if entry.already_there else "", *notes(manifest)]
         table.add_row(
             manifest.task,
             manifest.split,
             *(f"{n:,}" for n in (manifest.read, manifest.written, manifest.rows, manifest.tokens)),
             *_percentiles(entry.lengths),
-            " ".join(note for note in notes if note),
+            "; ".join(remark for remark in remarks if remark),
         )
     return table
 
@@ -61,4 +62,4 @@ def _percentiles(lengths: NDArray[np.int32]) -> list[str]:
 
 
 def _dropped(reasons: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
+    return ", ".join(f"{count:,} dropped: {reason}" for reason, count in sorted(reasons.items()))

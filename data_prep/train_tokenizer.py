@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = Parser(prog="python -m data_prep.train_tokenizer", description=DESCRIPTION)
     parser.add_argument("folder", help="where to save it")
-    parser.add_argument("--source", required=True, help="miniature or local:<folder>")
+    parser.add_argument("--source", required=True, help="miniature, local:<folder> or hub")
     parser.add_argument("--vocab-size", type=positive, default=2000, help="default: %(default)s")
     parser.add_argument("--tasks", type=comma_list, help="whose text to use (default: all that the source has)")
     options = parser.parse_args(arguments)

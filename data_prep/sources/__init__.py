@@ -1,4 +1,4 @@
-"""Where raw rows come from: a folder of Parquet files, or the miniature that is generated in place.
+"""Where raw rows come from: the Hub, a folder of Parquet files, or the miniature that is generated in place.
 
 A source is named on the command line and named again inside every worker process, so it is cheap to build.
 """
@@ -10,13 +10,24 @@ import difflib
 from data_prep.sources.derived import DerivedSplits
 from data_prep.sources.local import LocalSource
 from data_prep.sources.miniature import MiniatureSource
-from data_prep.sources.source import Piece, Rows, Source, SourceError
+from data_prep.sources.source import Piece, Rows, Selection, Source, SourceError, select
 
-__all__ = ["DerivedSplits", "LocalSource", "MiniatureSource", "Piece", "Rows", "Source", "SourceError", "parse_source"]
+__all__ = [
+    "DerivedSplits",
+    "LocalSource",
+    "MiniatureSource",
+    "Piece",
+    "Rows",
+    "Selection",
+    "Source",
+    "SourceError",
+    "parse_source",
+    "select",
+]
 
 
 def parse_source(text: str) -> Source:
-    """``local:<folder>`` or ``miniature``.
+    """``hub``, ``local:<folder>`` or ``miniature``.
 
     Raises:
         SourceError: Another text, or a folder that does not exist.
@@ -26,11 +37,10 @@ def parse_source(text: str) -> Source:
         return DerivedSplits(LocalSource(rest))
     if text == "miniature":
         return DerivedSplits(MiniatureSource())
-    if kind == "hub":
-        raise SourceError(
-            "source 'hub': reading from the Hugging Face Hub is not available yet; download the datasets as "
-            "<folder>/<task>/<split>.parquet and use local:<folder>"
-        )
-    near = difflib.get_close_matches(kind, ["local", "miniature"], n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise SourceError(f"source {text!r}: expected local:<folder> or miniature{hint}")
+    if text == "hub":
+        from data_prep.sources.hub import HubSource  # takes seconds: only for those who ask for it
+
+        return DerivedSplits(HubSource())
+    near = difflib.get_close_matches(kind, ["hub", "local", "miniature"], n=1)
+    hint = f"; did you mean {near[0]}?" if near and near[0] != kind else ""
+    raise SourceError(f"source {text!r}: expected hub, local:<folder> or miniature{hint}")

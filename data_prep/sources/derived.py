@@ -40,18 +40,23 @@ class DerivedSplits:
     def revision(self, task: str) -> str:
         return self._source.revision(task)
 
+    def streamed(self, task: str) -> bool:
+        return self._source.streamed(task)
+
     def rows(self, task: str, split: str) -> int:
         if "#" in split:
             return len(self._numbers(task, split))
         return sum(self._source.rows(task, part) for part in source_splits(split))
 
-    def pieces(self, task: str, split: str) -> list[Piece]:
+    def pieces(self, task: str, split: str, most: int | None = None) -> list[Piece]:
         if "#" in split:
-            return even_pieces(self.rows(task, split))
+            return even_pieces(self.rows(task, split), most)
         pieces: list[Piece] = []
         for part in source_splits(split):
             before = pieces[-1][1] if pieces else 0
-            pieces += [(before + start, before + stop) for start, stop in self._source.pieces(task, part)]
+            left = None if most is None else most - before
+            if left != 0:
+                pieces += [(before + start, before + stop) for start, stop in self._source.pieces(task, part, left)]
         return pieces
 
     def read(self, task: str, split: str, columns: Sequence[str], piece: Piece | None = None) -> Iterator[Rows]:

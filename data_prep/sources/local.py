@@ -5,13 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
-from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_prep.examples import InvalidData
+from data_prep.sources.parquet import open_parquet, read_range
 from data_prep.sources.source import BATCH_ROWS, Piece, Rows, SourceError, check_columns, even_pieces
 from recipe.tasks.catalogue import CATALOGUE
 
@@ -46,23 +43,18 @@ class LocalSource:
     def rows(self, task: str, split: str) -> int:
         return self._open(task, split).metadata.num_rows
 
-    def pieces(self, task: str, split: str) -> list[Piece]:
-        return even_pieces(self.rows(task, split))
+    def streamed(self, task: str) -> bool:
+        return False
+
+    def pieces(self, task: str, split: str, most: int | None = None) -> list[Piece]:
+        return even_pieces(self.rows(task, split), most)
 
     def read(self, task: str, split: str, columns: Sequence[str], piece: Piece | None = None) -> Iterator[Rows]:
         file = self._open(task, split)
         check_columns(self._path(task, split), columns, file.schema_arrow.names)
         start, stop = piece or (0, file.metadata.num_rows)
-        sizes = [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
-        ends = list(accumulate(sizes))
-        wanted = [index for index, end in enumerate(ends) if end > start and end - sizes[index] < stop]
-        position = ends[wanted[0]] - sizes[wanted[0]] if wanted else 0
-        options: dict[str, Any] = {"batch_size": BATCH_ROWS, "columns": list(columns), "use_threads": False}
-        for batch in file.iter_batches(row_groups=wanted, **options):
-            inside = batch.slice(max(0, start - position), max(0, stop - max(start, position)))
-            position += batch.num_rows
-            if inside.num_rows:
-                yield inside.to_pylist()
+        for batch in read_range(file, columns, start, stop, BATCH_ROWS):
+            yield batch.to_pylist()
 
     def _path(self, task: str, split: str) -> str:
         return os.path.join(self.folder, task, f"{split}.parquet")
@@ -70,9 +62,7 @@ class LocalSource:
     def _open(self, task: str, split: str) -> pq.ParquetFile:
         path = self._path(task, split)
         try:
-            return pq.ParquetFile(path)
+            return open_parquet(path, path)
         except FileNotFoundError as error:
             have = ", ".join(self.splits(task)) or "nothing"
             raise SourceError(f"{path}: no such file ({task} has {have})") from error
-        except pa.ArrowInvalid as error:
-            raise InvalidData(f"{path}: is not a Parquet file ({error}); fetch or write it again") from error

@@ -9,7 +9,7 @@ from functools import cache
 import pyarrow as pa
 
 from data_prep.sources.source import BATCH_ROWS, Piece, Rows, check_columns, even_pieces
-from recipe.tasks.catalogue import CATALOGUE, get_task, source_splits
+from recipe.tasks import CATALOGUE, get_task, source_splits
 
 
 class MiniatureSource:
@@ -36,8 +36,11 @@ class MiniatureSource:
     def rows(self, task: str, split: str) -> int:
         return _miniature(task, split).num_rows
 
-    def pieces(self, task: str, split: str) -> list[Piece]:
-        return even_pieces(self.rows(task, split))
+    def streamed(self, task: str) -> bool:
+        return False
+
+    def pieces(self, task: str, split: str, most: int | None = None) -> list[Piece]:
+        return even_pieces(self.rows(task, split), most)
 
     def read(self, task: str, split: str, columns: Sequence[str], piece: Piece | None = None) -> Iterator[Rows]:
         table = _miniature(task, split)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from data_prep.examples import InvalidData
@@ -36,15 +37,23 @@ class Source(Protocol):
         ...
 
     def revision(self, task: str) -> str:
-        """Identifies the content of the task's data."""
+        """Identifies the content of the task's data. What is read afterwards, by any process, is that content."""
+        ...
+
+    def streamed(self, task: str) -> bool:
+        """Whether every row read costs network: then a limit means the beginning of a split."""
         ...
 
     def rows(self, task: str, split: str) -> int:
         """Number of raw rows."""
         ...
 
-    def pieces(self, task: str, split: str) -> list[Piece]:
-        """Cuts the split into the ranges of rows that are cheap to read on their own: the same in every run."""
+    def pieces(self, task: str, split: str, most: int | None = None) -> list[Piece]:
+        """Cuts the split into the ranges of rows that are cheap to read on their own: the same in every run.
+
+        Args:
+            most: Only the first ``most`` rows are wanted.
+        """
         ...
 
     def read(self, task: str, split: str, columns: Sequence[str], piece: Piece | None = None) -> Iterator[Rows]:
@@ -56,9 +65,36 @@ class Source(Protocol):
         ...
 
 
-def even_pieces(rows: int) -> list[Piece]:
-    """``rows`` rows in pieces of :data:`PIECE_ROWS`, the last one shorter."""
+def even_pieces(rows: int, most: int | None = None) -> list[Piece]:
+    """``rows`` rows, ``most`` at most, in pieces of :data:`PIECE_ROWS`, the last one shorter."""
+    rows = rows if most is None else min(rows, most)
     return [(start, min(start + PIECE_ROWS, rows)) for start in range(0, rows, PIECE_ROWS)]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The rows of a split that a conversion takes.
+
+    Attributes:
+        pieces: What is read, in order.
+        total: Rows in the pieces.
+        rows: How many of them are taken.
+    """
+
+    pieces: tuple[Piece, ...]
+    total: int
+    rows: int
+
+    def takes(self, row: int) -> bool:
+        """Whether the ``row``-th is taken: they are evenly spaced, for many datasets are sorted by label."""
+        return (row + 1) * self.rows // self.total > row * self.rows // self.total
+
+
+def select(source: Source, task: str, split: str, limit: int | None) -> Selection:
+    """At most ``limit`` rows (None: all), evenly spaced over the split; of a streamed one its first."""
+    pieces = source.pieces(task, split, limit if source.streamed(task) else None)
+    total = pieces[-1][1] if pieces else 0
+    return Selection(tuple(pieces), total, total if limit is None else min(limit, total))
 
 
 def check_columns(where: str, wanted: Sequence[str], there: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ class Manifest:
             (:attr:`recipe.tasks.catalogue.Task.has_open_labels`).
         max_length: Most tokens of a row; ``max_target_length`` of a target.
         stride: Tokens that neighbouring windows share; ``train_windows`` the most windows of a training example.
-        limit: Most rows taken from the source, evenly spaced, or None for all.
+        limit: Most rows taken from the source, evenly spaced (of a streamed dataset the first), or None for all.
         read: Source rows taken; ``written`` examples in the shards; ``dropped`` counts of the others by reason.
         tokens: Real tokens of all rows and targets together; ``rows`` the number of rows.
     """

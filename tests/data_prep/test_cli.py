@@ -61,7 +61,7 @@ def test_the_46_are_converted_unless_other_tasks_are_asked_for():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--source", "hub"], "use local:<folder>"),
+        (["--source", "hubb"], "did you mean hub?"),
         (["--source", "local:/no/such/folder"], "/no/such/folder: no such folder"),
         ([*MINIATURE, "--tasks", "colla"], "unknown task 'colla': did you mean 'cola'?"),
         ([*MINIATURE, "--families", "mcr"], "'mcr' is unknown; choose from classification"),
@@ -119,7 +119,7 @@ def test_too_small_a_vocabulary_is_refused(tmp_path: Path, capsys: pytest.Captur
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--source", "hub"], "use local:<folder>"), ([*MINIATURE, "--tasks", "colla"], "did you mean 'cola'?")],
+    [(["--source", "hubb"], "did you mean hub?"), ([*MINIATURE, "--tasks", "colla"], "did you mean 'cola'?")],
 )
 def test_what_a_tokenizer_cannot_be_trained_on_is_said_in_one_line(
     options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

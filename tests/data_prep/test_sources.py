@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_prep.examples import InvalidData
-from data_prep.sources import LocalSource, MiniatureSource, SourceError, parse_source
+from data_prep.sources import LocalSource, MiniatureSource, SourceError, parse_source, select
 
 
 @pytest.fixture
@@ -61,6 +61,14 @@ def test_pieces_cover_a_split_once_and_in_order(folder: Path):
         assert len(parts) == source.rows(task, "train")
 
 
+def test_a_limit_takes_evenly_spaced_rows_of_the_whole_split(folder: Path):
+    selection = select(LocalSource(str(folder)), "cola", "train", 5)
+    assert (selection.total, selection.rows) == (1200, 5)
+    assert [row for row in range(1200) if selection.takes(row)] == [239, 479, 719, 959, 1199]
+    assert select(LocalSource(str(folder)), "cola", "train", None).rows == 1200
+    assert select(LocalSource(str(folder)), "cola", "validation", 9).rows == 3
+
+
 def test_a_revision_follows_the_content_and_not_the_place(folder: Path, tmp_path_factory: pytest.TempPathFactory):
     before = LocalSource(str(folder)).revision("cola")
     moved = tmp_path_factory.mktemp("elsewhere") / "raw"
@@ -89,9 +97,9 @@ def test_a_file_that_is_not_parquet_is_named(folder: Path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("hub", "not available yet.*use local:<folder>"),
         ("local:/no/such/folder", "/no/such/folder: no such folder"),
-        ("local:", "expected local:<folder> or miniature"),
+        ("local:", "expected hub, local:<folder> or miniature"),
+        ("hub:elsewhere", "expected hub, local:<folder> or miniature$"),
         ("minature", "did you mean miniature"),
     ],
 )

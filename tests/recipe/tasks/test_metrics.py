@@ -15,6 +15,7 @@ from torchmetrics.functional.classification import multiclass_f1_score, multicla
 
 from recipe.tasks.catalogue import CATALOGUE, PREFINETUNE_TASKS, Family, Task, get_task
 from recipe.tasks.metrics import build_metrics, exact_match, normalize_answer, token_f1
+from recipe.tasks.origin import licensed
 
 
 def scores(key: str, predictions: list, references: list) -> dict[str, float]:
@@ -62,7 +63,7 @@ def test_class_scores_agree_with_torchmetrics_on_random_classes() -> None:
     generator = random.Random(0)
     predictions, references = ([generator.randrange(3) for _ in range(200)] for _ in range(2))
     predicted, right = torch.tensor(predictions), torch.tensor(references)
-    task = Task("t", Family.CLASSIFICATION, "", "", ("macro_f1", "matthews"), labels=("a", "b", "c"))
+    task = Task("t", Family.CLASSIFICATION, licensed("test"), ("macro_f1", "matthews"), labels=("a", "b", "c"))
     for name, metric in build_metrics(task).items():
         metric.update(predictions, references)
         reference = {
@@ -191,4 +192,4 @@ def test_a_metric_that_does_not_exist_yet_is_named(key: str, name: str) -> None:
 
 def test_f1_of_one_class_refuses_more_than_two_labels() -> None:
     with pytest.raises(ValueError, match="macro_f1"):
-        build_metrics(Task("three", Family.CLASSIFICATION, "", "", ("f1",), labels=("a", "b", "c")))
+        build_metrics(Task("three", Family.CLASSIFICATION, licensed("test"), ("f1",), labels=("a", "b", "c")))

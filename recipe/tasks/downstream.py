@@ -1,0 +1,155 @@
+"""Downstream only: what a pre-finetuned model is fine-tuned and tested on, never part of the 46."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recipe.tasks.classification import glue
+from recipe.tasks.origin import Place, licensed, native, raw, script
+from recipe.tasks.task import ACCURACY, FALSE_TRUE, NLI, Family, Task, classification, summarization
+
+# The 36 word tags and 9 punctuation tags of the Penn Treebank (Marcus et al. 1993), brackets as its trees write them.
+_PTB_TAGS = (
+    "CC", "CD", "DT", "EX", "FW", "IN", "JJ", "JJR", "JJS", "LS", "MD", "NN", "NNP", "NNPS", "NNS", "PDT", "POS", "PRP",
+    "PRP$", "RB", "RBR", "RBS", "RP", "SYM", "TO", "UH", "VB", "VBD", "VBG", "VBN", "VBP", "VBZ", "WDT", "WP", "WP$",
+    "WRB", "#", "$", "''", ",", "-LRB-", "-RRB-", ".", ":", "``",
+)  # fmt: skip
+_ONE_SPLIT: dict[str, Any] = {"train_split": "train#train", "evaluation_splits": ("train#validation",)}
+_CHUNKS = ("ADJP", "ADVP", "CONJP", "INTJ", "LST", "NP", "PP", "PRT", "SBAR", "UCP", "VP")
+_HYPERPARTISAN = "https://zenodo.org/record/1489920/files/"
+_CONLL2000 = "https://github.com/teropa/nlp/raw/master/resources/corpora/conll2000/"
+
+TASKS = (
+    Task(
+        "stsb",
+        Family.REGRESSION,
+        glue("stsb", 5_749, 1_500, 1_379, "mixed, mostly CC BY-SA"),
+        ("pearson", "spearman"),
+        prefinetune=False,
+    ),
+    classification(
+        "anli",
+        native(
+            "facebook/anli",
+            "plain_text",
+            rows={
+                "train_r1": 16_946,
+                "train_r2": 45_460,
+                "train_r3": 100_459,
+                "dev_r1": 1_000,
+                "dev_r2": 1_000,
+                "dev_r3": 1_200,
+                "test_r1": 1_000,
+                "test_r2": 1_000,
+                "test_r3": 1_200,
+            },
+            licence="CC BY-NC 4.0",
+            revision="8e4813d81f46d313dac7892e1c28076917cfcdf9",
+        ),
+        NLI,
+        train_split="train_r1+train_r2+train_r3",
+        evaluation_splits=("dev_r1+dev_r2+dev_r3",),
+        prefinetune=False,
+    ),
+    classification(
+        "fever_nli",
+        native("pietrolesci/nli_fever", rows={"train": 208_346, "dev": 19_998, "test": 19_998}, licence="CC BY-SA 3.0"),
+        NLI,
+        evaluation_splits=("dev",),
+        prefinetune=False,
+    ),
+    classification(
+        "hyperpartisan",
+        script(
+            "SemEvalWorkshop/hyperpartisan_news_detection",
+            "byarticle",
+            raw(
+                "hyperpartisan",
+                {
+                    "train": (
+                        f"{_HYPERPARTISAN}articles-training-byarticle-20181122.zip",
+                        f"{_HYPERPARTISAN}ground-truth-training-byarticle-20181122.zip",
+                    )
+                },
+            ),
+            rows={"train": 645},
+            licence="CC BY 4.0",
+        ),
+        FALSE_TRUE,
+        prefinetune=False,
+        **_ONE_SPLIT,
+    ),
+    summarization(
+        "gigaword",
+        script(
+            "Harvard/gigaword",
+            "default",
+            Place("SalmanFaroz/gigaword", columns={"document": "article"}),
+            rows={"train": 3_803_957, "validation": 189_651, "test": 1_951},
+            licence="unclear (LDC news text)",
+        ),
+        prefinetune=False,
+    ),
+    summarization(
+        "reddit_tifu",
+        script(
+            "ctr4si/reddit_tifu",
+            "long",
+            rows={"train": 42_139},
+            licence="MIT",
+        ),
+        prefinetune=False,
+        **_ONE_SPLIT,
+    ),
+    summarization(
+        "arxiv_summarization",
+        script(
+            "armanc/scientific_papers",
+            "arxiv",
+            Place("ccdv/arxiv-summarization", "section"),
+            rows={"train": 203_037, "validation": 6_436, "test": 6_440},
+            licence="unclear (arXiv papers)",
+        ),
+        prefinetune=False,
+    ),
+    summarization(
+        "pubmed_summarization",
+        script(
+            "armanc/scientific_papers",
+            "pubmed",
+            Place("ccdv/pubmed-summarization", "section"),
+            rows={"train": 119_924, "validation": 6_633, "test": 6_658},
+            licence="unclear (PubMed papers)",
+        ),
+        prefinetune=False,
+    ),
+    summarization(
+        "big_patent",
+        native(
+            "NortheasternUniversity/big_patent",
+            "all",
+            rows={"train": 1_207_222, "validation": 67_068, "test": 67_072},
+            licence="CC BY 4.0",
+            streamed=True,
+        ),
+        prefinetune=False,
+    ),
+    Task(
+        "conll2000_chunking",
+        Family.TAGGING,
+        script(
+            "eriktks/conll2000",
+            "conll2000",
+            raw("conll2000", {"train": (f"{_CONLL2000}train.txt",), "test": (f"{_CONLL2000}test.txt",)}),
+            rows={"train": 8_937, "test": 2_013},
+            licence="unclear (WSJ)",
+        ),
+        ("f1",),
+        labels=("O", *(f"{mark}-{chunk}" for chunk in _CHUNKS for mark in "BI")),
+        evaluation_splits=("test",),
+        prefinetune=False,
+    ),
+    # Licensed, so the Hub has no copy: python -m data_prep.treebank reads one's own.
+    Task("ptb_pos", Family.TAGGING, licensed("LDC licence"), ACCURACY, labels=_PTB_TAGS, prefinetune=False),
+    Task("ptb_parsing", Family.TAGGING, licensed("LDC licence"), ("f1",), prefinetune=False),
+)

@@ -1,0 +1,63 @@
+"""Summarization: 5 datasets."""
+
+from __future__ import annotations
+
+from recipe.tasks.origin import Place, native, raw, script
+from recipe.tasks.task import summarization
+
+TASKS = (
+    summarization(
+        "cnn_dailymail",
+        native(
+            "abisee/cnn_dailymail",
+            "3.0.0",
+            rows={"train": 287_113, "validation": 13_368, "test": 11_490},
+            licence="unclear (news text)",
+        ),
+    ),
+    summarization(
+        "billsum",
+        native(
+            "FiscalNote/billsum",
+            rows={"train": 18_949, "test": 3_269, "ca_test": 1_237},
+            licence="CC0 1.0",
+            revision="3d8510441c06a3d9dfb32eb0d7f80151730bcc4f",
+        ),
+        evaluation_splits=("validation", "test"),
+    ),
+    summarization(
+        "xsum",
+        native(
+            "EdinburghNLP/xsum",
+            rows={"train": 204_045, "validation": 11_332, "test": 11_334},
+            licence="unclear (BBC text)",
+        ),
+    ),
+    summarization(
+        "aeslc",
+        native(
+            "Yale-LILY/aeslc",
+            rows={"train": 14_436, "validation": 1_960, "test": 1_906},
+            licence="CC BY-NC-SA 4.0",
+            revision="2305f2e63b68056f9b9037a3805c8c196e0d5581",
+        ),
+    ),
+    summarization(
+        "multi_news",
+        script(
+            "alexfabbri/multi_news",
+            "default",
+            raw(
+                "multi_news",
+                {
+                    "train": ("data/train.src.cleaned", "data/train.tgt"),
+                    "validation": ("data/val.src.cleaned", "data/val.tgt"),
+                },
+                repository="alexfabbri/multi_news",
+            ),
+            Place("Awesome075/multi_news_parquet"),
+            rows={"train": 44_972, "validation": 5_622, "test": 5_622},
+            licence="non-commercial, research use",
+        ),
+    ),
+)

@@ -1,0 +1,89 @@
+"""What a task is: one dataset seen as a learning problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from recipe.tasks.origin import Origin
+
+
+class Family(str, Enum):
+    """How a task is learned: its head and its loss follow from the family (MUPPET, section 3)."""
+
+    CLASSIFICATION = "classification"  # one head per task, cross entropy
+    COMMONSENSE = "commonsense"  # one shared head scores each choice, softmax over an example's choices
+    MRC = "mrc"  # one shared span head, start and end cross entropies over a window's valid positions
+    SUMMARIZATION = "summarization"  # the decoder itself, label-smoothed cross entropy over target tokens
+    REGRESSION = "regression"  # downstream only (STS-B)
+    TAGGING = "tagging"  # downstream only (chunking, POS, parsing as tagging)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One dataset seen as a learning problem.
+
+    Attributes:
+        key: The name used in YAMLs, store folders and reports.
+        family: Decides head and loss.
+        origin: Where the raw data is.
+        metrics: Names from :mod:`recipe.tasks.metrics`, the primary one first.
+        labels: Class names in the Hub's integer order (classification and tagging), else empty. A tagging task without
+            names has those that its training split holds: its streams' manifests list them.
+        choices: Number of choices where the dataset fixes it, else None (it varies, or there are none).
+        train_split: The source's split to train on.
+        evaluation_splits: The source's splits that can serve for validation, best first.
+        prefinetune: One of the 46 (True) or downstream only (False).
+
+    A split's name may say how it is made of the source's own: ``dev_r1+dev_r2`` joins two, and ``train#validation`` is
+    the part of ``train`` that is set aside where a dataset has no other split (:mod:`data_prep.sources.derived`).
+    """
+
+    key: str
+    family: Family
+    origin: Origin
+    metrics: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    choices: int | None = None
+    train_split: str = "train"
+    evaluation_splits: tuple[str, ...] = ("validation",)
+    prefinetune: bool = True
+
+    @property
+    def primary_metric(self) -> str:
+        return self.metrics[0]
+
+    @property
+    def needs_decoder(self) -> bool:
+        """Whether only an encoder-decoder backbone can learn this task."""
+        return self.family is Family.SUMMARIZATION
+
+    @property
+    def has_open_labels(self) -> bool:
+        """Whether the training split decides which labels there are."""
+        return self.family is Family.TAGGING and not self.labels
+
+
+ACCURACY = ("accuracy",)
+FALSE_TRUE = ("False", "True")
+NLI = ("entailment", "neutral", "contradiction")
+_SPAN = ("f1", "exact_match")
+_ROUGE = ("rougeL", "rouge1", "rouge2")
+
+
+def classification(
+    key: str, origin: Origin, labels: tuple[str, ...], metrics: tuple[str, ...] = ACCURACY, **rest
+) -> Task:
+    return Task(key, Family.CLASSIFICATION, origin, metrics, labels=labels, **rest)
+
+
+def commonsense(key: str, origin: Origin, choices: int | None, **rest) -> Task:
+    return Task(key, Family.COMMONSENSE, origin, ACCURACY, choices=choices, **rest)
+
+
+def mrc(key: str, origin: Origin) -> Task:
+    return Task(key, Family.MRC, origin, _SPAN)
+
+
+def summarization(key: str, origin: Origin, **rest) -> Task:
+    return Task(key, Family.SUMMARIZATION, origin, _ROUGE, **rest)
