@@ -423,9 +423,9 @@ class TestConversion:
         ("cola", "train", 8_551, None),
         ("cola", "train", 8_550, "warning: train has 8,550 rows where 8,551 are known"),
         ("anli", "train", 16_946 + 45_460 + 100_459, None),
-        ("reddit_tifu", "train", 33_711, None),
-        ("reddit_tifu", "validation", 4_213, "warning: validation has 4,213 rows where 4,214 are known"),
-        ("reddit_tifu", "test", 4_214, None),
+        ("anli", "dev_r1+dev_r2+dev_r3", 3_200, None),
+        ("anli", "dev_r1+dev_r2", 3, "warning: dev_r1+dev_r2 has 3 rows where 2,000 are known"),
+        ("reddit_tifu", "train#validation", 4_213, None),
         ("cola", "another", 1, None),
     ],
 )
