@@ -422,7 +422,7 @@ class TestConversion:
     [
         ("cola", "train", 8_551, None),
         ("cola", "train", 8_550, "warning: train has 8,550 rows where 8,551 are known"),
-        ("anli", "train", 16_946 + 45_460 + 100_459, None),
+        ("anli", "train_r1+train_r2+train_r3", 16_946 + 45_460 + 100_459, None),
         ("anli", "dev_r1+dev_r2+dev_r3", 3_200, None),
         ("anli", "dev_r1+dev_r2", 3, "warning: dev_r1+dev_r2 has 3 rows where 2,000 are known"),
         ("reddit_tifu", "train#validation", 4_213, None),
