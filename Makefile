@@ -56,6 +56,7 @@ lint: $(READY) ## ruff and pyright
 
 bench: $(READY) ## Timings, as ratios within one run
 	$(BIN)/python bench/step_cost.py
+	$(BIN)/python bench/overlap.py
 
 clean: ## Remove what the targets made, but not .venv
 	rm -rf demo runs/demo runs/demo_bart .pytest_cache .ruff_cache .hypothesis

@@ -1,8 +1,9 @@
-"""``python -m data_prep``: raw datasets -> a shard store."""
+"""``python -m data_prep``: raw datasets -> a shard store, and the commands that look at one."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -43,8 +44,15 @@ examples:
   python -m data_prep.train_tokenizer /tmp/tokenizer --source miniature
   python -m data_prep /tmp/shards --source miniature --tokenizer /tmp/tokenizer --max-length 128
 
+what to do with a store (each has its own --help):
+  python -m data_prep verify <store>     every byte and every example
+  python -m data_prep card <store>       a data card: what is in it, from where, how long, how balanced
+  python -m data_prep overlap <store>    training examples that are also in evaluation sets
+
 exit code: 0 all streams are there; 2 something is wrong, said in one line for each task; 130 interrupted
 """
+
+COMMANDS = ("verify", "card", "overlap")  # modules of this package, each with a main
 
 
 class Parser(argparse.ArgumentParser):
@@ -102,6 +110,9 @@ def _parser() -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] in COMMANDS:
+        return importlib.import_module(f"data_prep.{arguments[0]}").main(arguments[1:])
     options = _parser().parse_args(arguments)
     try:
         source = parse_source(options.source)

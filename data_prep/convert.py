@@ -24,7 +24,7 @@ from data_prep.encode import EncodedExample, Limits, encode
 from data_prep.examples import Example, InvalidData, Unusable
 from data_prep.label_space import label_space
 from data_prep.sources import Rows, Source, SourceError, parse_source, select
-from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, VERSION, Manifest, columns, token_dtype
+from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, VERSION, Manifest, columns, token_dtype, write_manifest
 from recipe.data.tokenizer import fingerprint, tokenizer_folder
 from recipe.errors import UserError
 from recipe.tasks.catalogue import Task, get_task
@@ -196,9 +196,7 @@ def _write(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerFast, f
     )
     check_drops(manifest)
     np.save(os.path.join(folder, LENGTHS), np.array(lengths, np.int32), allow_pickle=False)
-    with open(os.path.join(folder, MANIFEST), "w", encoding="utf-8") as file:
-        file.write(manifest.to_json())
-    return manifest
+    return write_manifest(folder, manifest)
 
 
 def _read(unit: Unit, settings: Settings) -> Iterator[Rows]:

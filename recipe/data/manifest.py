@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+import os
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from recipe.tasks.catalogue import Family
 
-VERSION = 1  # of the stored format: raise it when columns or manifest change their meaning
+VERSION = 2  # of the stored format: raise it when columns or manifest change their meaning
 SPLITS = ("train", "validation")
 MANIFEST, LENGTHS, INDEX = "manifest.json", "lengths.npy", "index.json"
 
@@ -30,6 +32,7 @@ class Manifest:
         limit: Most rows taken from the source, evenly spaced (of a streamed dataset the first), or None for all.
         read: Source rows taken; ``written`` examples in the shards; ``dropped`` counts of the others by reason.
         tokens: Real tokens of all rows and targets together; ``rows`` the number of rows.
+        files: SHA-256 of the stream's other small files by name; the index has the shards' own hashes.
     """
 
     version: int
@@ -52,23 +55,63 @@ class Manifest:
     dropped: dict[str, int]
     tokens: int
     rows: int
+    files: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+        """The fields and their seal, the SHA-256 of their JSON. There is one way to write a manifest."""
+        return _sealed(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
-        """Raises ``ValueError`` where the text is not a manifest."""
+        """Raises ``ValueError`` where the text is not, to the byte, what :meth:`to_json` wrote."""
         values = json.loads(text)
         names = {field.name for field in fields(cls)}
-        if not isinstance(values, dict) or set(values) != names:
-            raise ValueError(f"expected an object with exactly the keys {sorted(names)}")
+        if not isinstance(values, dict) or set(values) != names | {"seal"}:
+            raise ValueError(f"expected an object with exactly the keys {sorted(names | {'seal'})}")
+        del values["seal"]
+        if text != _sealed(values):
+            raise ValueError("its seal does not fit its content: it was changed after it was written")
         return cls(**{**values, "labels": tuple(values["labels"])})
 
     def settings(self) -> dict[str, Any]:
         """What decides the stream's content: streams with equal settings need not be converted again."""
-        outcome = {"tokenizer", "read", "written", "dropped", "tokens", "rows"}
+        outcome = {"tokenizer", "read", "written", "dropped", "tokens", "rows", "files"}
         return {name: value for name, value in asdict(self).items() if name not in outcome}
+
+    def seal(self, contents: dict[str, bytes]) -> Manifest:
+        """The manifest of a stream whose index and lengths are complete; ``contents`` are their bytes by name."""
+        return replace(self, files={name: _sha256(contents[name]) for name in (INDEX, LENGTHS)})
+
+    def check_files(self, contents: dict[str, bytes]) -> None:
+        """Raises ``ValueError`` where index or lengths are not, to the byte, those that were sealed."""
+        for name in (INDEX, LENGTHS):
+            if self.files.get(name) != _sha256(contents[name]):
+                raise ValueError(f"{name} does not have the hash that {MANIFEST} says")
+
+
+def write_manifest(folder: str, manifest: Manifest) -> Manifest:
+    """Seal and write the manifest of a stream whose other files are complete.
+
+    From then on every changed byte is found out: the manifest holds its own hash and those of index and lengths, the
+    index those of the shards.
+    """
+    contents = {}
+    for name in (INDEX, LENGTHS):
+        with open(os.path.join(folder, name), "rb") as file:
+            contents[name] = file.read()
+    sealed = manifest.seal(contents)
+    with open(os.path.join(folder, MANIFEST), "w", encoding="utf-8") as file:
+        file.write(sealed.to_json())
+    return sealed
+
+
+def _sealed(values: dict[str, Any]) -> str:
+    seal = _sha256(json.dumps(values, sort_keys=True).encode())
+    return json.dumps({**values, "seal": seal}, indent=2, sort_keys=True) + "\n"
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def token_dtype(vocabulary: int) -> str:

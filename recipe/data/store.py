@@ -6,9 +6,6 @@ out when it is opened, except for damage inside a shard, which its hash shows wh
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,12 +18,12 @@ from composer.utils import dist
 from filelock import FileLock
 from numpy.typing import NDArray
 from streaming import Stream, StreamingDataset
-from streaming.base.storage import CloudDownloader
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, SPLITS, VERSION, Manifest, columns, token_dtype
+from recipe.data.manifest import SPLITS, Manifest, columns, token_dtype
+from recipe.data.remote import is_url
+from recipe.data.stream_files import StoreError, StreamFiles, read_stream_files
 from recipe.data.tokenizer import fingerprint, tokenizer_folder
-from recipe.errors import UserError
 from recipe.tasks.catalogue import Task, get_task
 
 __all__ = ["Manifest", "ShardStore", "StoreError", "columns", "open_store", "token_dtype"]
@@ -34,18 +31,12 @@ __all__ = ["Manifest", "ShardStore", "StoreError", "columns", "open_store", "tok
 _REMOTE = 1  # streaming's state of a shard that has not been fetched
 
 
-class StoreError(UserError):
-    """A store that is missing, incomplete, damaged or made for something else: one line with the path and the fix."""
-
-
 @dataclass(frozen=True)
 class _Opened:
-    """One verified stream: its folder or URL, what it says of itself, and its cache folder's name."""
+    """One verified stream: its small files and its cache folder's name."""
 
     task: Task
-    folder: str
-    manifest: Manifest
-    lengths: NDArray[np.int32]
+    files: StreamFiles
     cache_name: str
 
 
@@ -61,11 +52,11 @@ class ShardStore:
 
     def __init__(self, opened: Sequence[_Opened], cache: str) -> None:
         self.tasks: list[Task] = [one.task for one in opened]
-        self.manifests: list[Manifest] = [one.manifest for one in opened]
-        counts = [one.manifest.written for one in opened]
+        self.manifests: list[Manifest] = [one.files.manifest for one in opened]
+        counts = [one.files.manifest.written for one in opened]
         self.task_of: NDArray[np.int32] = np.repeat(np.arange(len(opened), dtype=np.int32), counts)
-        self.lengths: NDArray[np.int32] = np.concatenate([one.lengths for one in opened])
-        self._folders = [one.folder for one in opened]
+        self.lengths: NDArray[np.int32] = np.concatenate([one.files.lengths for one in opened])
+        self._folders = [one.files.folder for one in opened]
         self._cache = cache
         self._dataset = _stream(opened, cache)
 
@@ -116,7 +107,7 @@ def open_store(
     if not tasks:
         raise StoreError(f"{store}: no tasks asked for")
     chosen = [get_task(key) for key in tasks]
-    if not _is_url(store):
+    if not is_url(store):
         store = os.path.abspath(os.path.expanduser(store))
         _check_folders(store, tokenizer, tasks, split)
     mark, root = fingerprint(tokenizer), f"{store.rstrip('/')}/{tokenizer_folder(tokenizer)}"
@@ -125,12 +116,8 @@ def open_store(
     return ShardStore(opened, os.path.abspath(os.path.expanduser(cache)))
 
 
-def _is_url(store: str) -> bool:
-    return "://" in store
-
-
 def _command(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str]) -> str:
-    where = "<folder>" if _is_url(store) else store
+    where = "<folder>" if is_url(store) else store
     return f"python -m data_prep {where} --tokenizer {tokenizer.name_or_path} --tasks {','.join(tasks)}"
 
 
@@ -160,31 +147,11 @@ def _listing(folder: str) -> str:
 def _open(folder: str, task: Task, mark: str, again: str) -> _Opened:
     """Read and verify the small files of one stream."""
     fix = f"delete {folder} and convert it again: {again}"
-    texts = {name: _fetch(f"{folder}/{name}", fix) for name in (MANIFEST, LENGTHS, INDEX)}
-    try:
-        version = json.loads(texts[MANIFEST]).get("version")
-        if version != VERSION:
-            raise StoreError(f"{folder}: is of format version {version}, this code reads {VERSION}; {fix}")
-        manifest = Manifest.from_json(texts[MANIFEST].decode())
-        lengths = np.load(io.BytesIO(texts[LENGTHS]), allow_pickle=False)
-        shards = json.loads(texts[INDEX])["shards"]
-        indexed = sum(shard["samples"] for shard in shards)
-    except StoreError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
-        raise StoreError(f"{folder}: one of {', '.join(texts)} cannot be read ({error}); {fix}") from error
-    _check_meaning(folder, task, mark, manifest, fix)
-    if not indexed == manifest.written == len(lengths) or lengths.shape != (len(lengths), 3):
-        raise StoreError(
-            f"{folder}: is incomplete: {MANIFEST} says {manifest.written} examples, {INDEX} {indexed}, "
-            f"{LENGTHS} {len(lengths)}; {fix}"
-        )
-    if not indexed:
-        raise StoreError(f"{folder}: has no examples; {fix}")
-    if not _is_url(folder):
-        _check_sizes(folder, shards, fix)
-    digest = hashlib.sha256(texts[INDEX] + texts[MANIFEST]).hexdigest()[:8]
-    return _Opened(task, folder, manifest, lengths.astype(np.int32), f"{task.key}/{manifest.split}-{digest}")
+    files = read_stream_files(folder, fix)
+    _check_meaning(folder, task, mark, files.manifest, fix)
+    if not is_url(folder):
+        _check_sizes(folder, files.shards, fix)
+    return _Opened(task, files, f"{task.key}/{files.manifest.split}-{files.digest}")
 
 
 def _check_meaning(folder: str, task: Task, mark: str, manifest: Manifest, fix: str) -> None:
@@ -211,24 +178,11 @@ def _check_sizes(folder: str, shards: list[dict[str, Any]], fix: str) -> None:
             raise StoreError(f"{path}: is truncated or missing ({size} of {part['bytes']} bytes); {fix}")
 
 
-def _fetch(path: str, fix: str) -> bytes:
-    """The content of a small file of the store, local or remote."""
-    with tempfile.TemporaryDirectory() as temporary:
-        local = os.path.join(temporary, "file") if _is_url(path) else path
-        try:
-            if _is_url(path):
-                CloudDownloader.direct_download(path, local)
-            with open(local, "rb") as file:
-                return file.read()
-        except FileNotFoundError as error:
-            raise StoreError(f"{path}: no such file; {fix}") from error
-        except Exception as error:  # every cloud's client has exceptions of its own
-            raise StoreError(f"{path}: cannot be fetched ({error}); check the address and the credentials") from error
-
-
 def _stream(opened: Sequence[_Opened], cache: str) -> StreamingDataset:
     # The cache folder's name follows the content: a store that was converted again never meets its old shards.
-    streams = [Stream(remote=one.folder, local=f"{cache}/{one.cache_name}", validate_hash="xxh64") for one in opened]
+    streams = [
+        Stream(remote=one.files.folder, local=f"{cache}/{one.cache_name}", validate_hash="xxh64") for one in opened
+    ]
     try:
         with _alone_on_this_machine():
             return StreamingDataset(streams=streams, batch_size=1, shuffle=False)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from recipe.data.manifest import columns
+from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, Manifest, columns, write_manifest
 from recipe.data.store import ShardStore, StoreError, open_store
 from recipe.data.tokenizer import load_tokenizer, tokenizer_folder
 from recipe.tasks.catalogue import UnknownTask
@@ -38,8 +40,9 @@ def open_stream(stream: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
     return lambda: open_store(str(tmp_path / "store"), tokenizer, ["cola"], "train", str(tmp_path / "cache"))
 
 
-def edit(path: Path, **changes: object) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+def edit(stream: Path, **changes: Any) -> None:
+    """Give the stream another manifest that fits its other files."""
+    write_manifest(str(stream), dataclasses.replace(Manifest.from_json((stream / MANIFEST).read_text()), **changes))
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
@@ -123,37 +126,37 @@ def test_a_shard_that_vanishes_after_opening_is_named(stream: Path, open_stream:
     ("changes", "message"),
     [
         ({"fingerprint": "0" * 64}, "was made with another tokenizer"),
-        ({"labels": ["bad", "good"]}, "has the labels bad, good, the catalogue's cola has unacceptable, acceptable"),
+        ({"labels": ("bad", "good")}, "has the labels bad, good, the catalogue's cola has unacceptable, acceptable"),
         ({"written": 9}, "is incomplete: manifest.json says 9 examples, index.json 64, lengths.npy 64"),
-        ({"version": 99}, "is of format version 99, this code reads 1"),
+        ({"version": 99}, "is of format version 99, this code reads 2"),
         ({"task": "cb"}, r"holds cb \(classification\), not cola"),
-        ({"extra": 1}, "one of manifest.json, lengths.npy, index.json cannot be read"),
     ],
 )
 def test_a_manifest_that_contradicts_is_refused_with_the_fix(
-    changes: dict[str, object], message: str, stream: Path, open_stream: Callable[[], ShardStore]
+    changes: dict[str, Any], message: str, stream: Path, open_stream: Callable[[], ShardStore]
 ):
-    edit(stream / "manifest.json", **changes)
+    edit(stream, **changes)
     with pytest.raises(StoreError, match=rf"{stream}: {message}.*; delete {stream} and convert it again: python -m"):
         open_stream()
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "lengths.npy", "index.json"])
-@pytest.mark.parametrize("damage", ["missing", "garbage", "empty"])
+@pytest.mark.parametrize("name", [MANIFEST, LENGTHS, INDEX])
+@pytest.mark.parametrize("damage", ["missing", "garbage", "empty", "one more space"])
 def test_a_small_file_missing_or_damaged_is_one_clear_line(
     name: str, damage: str, stream: Path, open_stream: Callable[[], ShardStore]
 ):
+    content = (stream / name).read_bytes()
     (stream / name).unlink()
     if damage != "missing":
-        (stream / name).write_bytes(b"\x00garbage" if damage == "garbage" else b"")
+        (stream / name).write_bytes({"garbage": b"\x00garbage", "empty": b""}.get(damage, content + b" "))
     with pytest.raises(StoreError, match=rf"{stream}.*convert it again: python -m data_prep"):
         open_stream()
 
 
 def test_a_stream_without_examples_is_refused(stream: Path, open_stream: Callable[[], ShardStore]):
-    edit(stream / "manifest.json", written=0)
-    edit(stream / "index.json", shards=[])
-    np.save(stream / "lengths.npy", np.zeros((0, 3), np.int32))
+    (stream / INDEX).write_text(json.dumps({"version": 2, "shards": []}))
+    np.save(stream / LENGTHS, np.zeros((0, 3), np.int32))
+    edit(stream, written=0)
     with pytest.raises(StoreError, match=f"{stream}: has no examples"):
         open_stream()
 
@@ -188,7 +191,7 @@ def test_a_store_converted_again_never_meets_its_old_cache(
     validation = Path(miniature_store, tokenizer_folder(tokenizer), "cola", "validation")
     shutil.rmtree(stream)
     shutil.copytree(validation, stream)
-    edit(stream / "manifest.json", split="train")
+    edit(stream, split="train")
     assert open_stream()[0]["tokens"].tolist() != old
 
 
