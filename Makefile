@@ -55,6 +55,7 @@ lint: $(READY) ## ruff and pyright
 	$(BIN)/pyright
 
 bench: $(READY) ## Timings, as ratios within one run
+	$(BIN)/python bench/batch_plan.py
 	$(BIN)/python bench/step_cost.py
 	$(BIN)/python bench/overlap.py
 

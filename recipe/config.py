@@ -17,7 +17,7 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from recipe.data.batch_plan import PlanSettings, Strategy
+from recipe.data.batch_plan import PlanSettings, Strategy, Weighting
 from recipe.errors import UserError
 from recipe.tasks import Family, UnknownTask, get_task
 
@@ -75,13 +75,24 @@ class DataConfig:
     # Shard store written by `python -m data_prep`: a folder or a URL (s3://, gs://, ...).
     store: str = MISSING
     # `mixed`: several tasks share a forward, least padding. `heterogeneous`: one task a microbatch, as in the paper.
+    # `batch_homogeneous`: a step is one task. `dataset_homogeneous`: one dataset after another. See docs/batching.md.
     strategy: Strategy = Strategy.MIXED
     # Examples of one optimiser step, over all ranks.
     step_examples: int = 512
+    # What a step's loss is the mean over: its `examples`, or its `tasks` (each one's mean counts equally).
+    weighting: Weighting = Weighting.EXAMPLES
     # Padded tokens (rows x longest row, encoder and decoder) of one microbatch: what fits into a device's memory.
     token_budget: int = 16384
     # At most this many examples of a task an epoch, another random subset each epoch. Default: natural sizes.
     max_examples_per_task: Optional[int] = None
+    # Tasks appear in proportion to size^(1/temperature). 1: natural sizes, every example once; above 1: small tasks
+    # several times an epoch, large ones in part (arXiv 1910.10683, section 3.5.2). MUPPET found resampling harmful.
+    temperature: float = 1.0
+    # End each epoch after so many steps and shuffle anew; what was left over waits for its chance. Default: all.
+    max_steps_per_epoch: Optional[int] = None
+    # Draw each task's examples from so many of its shards at a time, for stores larger than the local cache. Default:
+    # from all of them, a full shuffle.
+    locality: Optional[int] = None
     # Loader processes for each rank; 0 reads in the training process.
     workers: int = 0
     # Validation examples of a task used by the evaluations during training. Default: all.
@@ -89,7 +100,17 @@ class DataConfig:
 
     def plan(self, seed: int) -> PlanSettings:
         """What the batch plan needs of this."""
-        return PlanSettings(self.strategy, self.step_examples, self.token_budget, seed, self.max_examples_per_task)
+        return PlanSettings(
+            strategy=self.strategy,
+            step_examples=self.step_examples,
+            token_budget=self.token_budget,
+            seed=seed,
+            max_examples_per_task=self.max_examples_per_task,
+            temperature=self.temperature,
+            max_steps_per_epoch=self.max_steps_per_epoch,
+            locality=self.locality,
+            weighting=self.weighting,
+        )
 
 
 @dataclass
@@ -257,11 +278,15 @@ def _check_values(config: TrainConfig) -> None:
     positive = {
         "data.step_examples": config.data.step_examples,
         "data.token_budget": config.data.token_budget,
+        "data.max_examples_per_task": config.data.max_examples_per_task,
+        "data.temperature": config.data.temperature,
+        "data.max_steps_per_epoch": config.data.max_steps_per_epoch,
+        "data.locality": config.data.locality,
         "optimizer.lr": config.optimizer.lr,
         "logging.interval": config.logging.interval,
     }
     for key, value in positive.items():
-        if value <= 0:
+        if value is not None and value <= 0:
             raise ConfigError(f"{key}={value} must be positive")
     for key in ("max_duration", "eval_interval", "save_interval"):
         value = getattr(config, key)

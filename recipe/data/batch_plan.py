@@ -1,9 +1,10 @@
-"""The batch plan: which examples form each optimiser step, and how a step is cut into microbatches and dealt to ranks.
+"""The batch plan's first half: which examples form each optimiser step of an epoch.
 
 Pure NumPy, no torch, no IO: the same inputs give the same plan on every rank. A step's examples depend on the seed and
-the epoch alone, never on the number of ranks; only how a step is cut does. Promises (tests/recipe/test_batch_plan.py):
-every example once an epoch, natural proportions, the same number of microbatches on every rank, no microbatch over the
-token budget.
+the epoch alone, never on the number of ranks or the token budget; :mod:`recipe.data.cut_step` is where those count.
+Promises (tests/recipe/test_batch_plan.py): every example once an epoch, natural proportions, shuffled anew each epoch.
+
+N examples of T tasks.
 """
 
 from __future__ import annotations
@@ -20,10 +21,23 @@ Ids = NDArray[np.int64]
 
 
 class Strategy(str, Enum):
-    """What may share a microbatch."""
+    """What may share a step and a microbatch (MUPPET, section 3.3 and figure 2, names the first three)."""
 
-    HETEROGENEOUS = "heterogeneous"  # one task a microbatch, many a step (MUPPET, section 3.3)
+    DATASET_HOMOGENEOUS = "dataset_homogeneous"  # one dataset after another, in another order each epoch
+    BATCH_HOMOGENEOUS = "batch_homogeneous"  # a step is one task, the steps are shuffled
+    HETEROGENEOUS = "heterogeneous"  # one task a microbatch, many a step: the paper's choice
     MIXED = "mixed"  # rows of several tasks, of similar length: one backbone forward serves several heads
+
+    @property
+    def one_task_a_step(self) -> bool:
+        return self in (Strategy.DATASET_HOMOGENEOUS, Strategy.BATCH_HOMOGENEOUS)
+
+
+class Weighting(str, Enum):
+    """What the loss of a step is the mean over."""
+
+    EXAMPLES = "examples"  # its examples
+    TASKS = "tasks"  # its tasks' means: however few examples a task has in the step, it counts as much as the others
 
 
 class PlanError(UserError):
@@ -41,6 +55,7 @@ class Examples:
         decoder_tokens: Tokens its rows need in the decoder: 0 for encoders, the target's for generation, the row's own
             where the decoder reads the row again.
         generates: Whether the decoder reads a target. A microbatch holds one kind.
+        shard: Index of the shard that stores the example; a shard holds one task. Only ``locality`` needs it.
     """
 
     task: NDArray[np.int32]
@@ -48,6 +63,7 @@ class Examples:
     encoder_tokens: NDArray[np.int64]
     decoder_tokens: NDArray[np.int64]
     generates: NDArray[np.bool_]
+    shard: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.task)
@@ -62,45 +78,120 @@ class PlanSettings:
     token_budget: int
     seed: int
     max_examples_per_task: int | None = None
-
-
-def padded_tokens(examples: Examples, ids: Ids) -> int:
-    """Tokens, padding included, that a microbatch of ``ids`` costs: rows x (longest encoder + longest decoder row)."""
-    longest = examples.encoder_tokens[ids].max() + examples.decoder_tokens[ids].max()
-    return int(examples.rows[ids].sum() * longest)
-
-
-def check_budget(examples: Examples, token_budget: int, task_names: list[str]) -> None:
-    """Raises :class:`PlanError` if some example alone exceeds the budget; names its task and the smallest that fits."""
-    cost = examples.rows * (examples.encoder_tokens + examples.decoder_tokens)
-    worst = int(cost.argmax())
-    if cost[worst] > token_budget:
-        raise PlanError(
-            f"data.token_budget={token_budget} is smaller than an example of task "
-            f"{task_names[examples.task[worst]]!r}, which needs {cost[worst]} tokens "
-            f"({examples.rows[worst]} rows): set data.token_budget to {cost.max()} or more, or convert the data with a "
-            "smaller --max-length"
-        )
+    temperature: float = 1.0
+    max_steps_per_epoch: int | None = None
+    locality: int | None = None
+    weighting: Weighting = Weighting.EXAMPLES
 
 
 def plan_epoch(examples: Examples, settings: PlanSettings, epoch: int) -> list[Ids]:
-    """The epoch's steps: ids of each global batch, a natural random sample of all tasks.
+    """The epoch's steps: ids of each global batch.
 
-    With ``max_examples_per_task`` every epoch draws its own random subset of the larger tasks. Steps differ in size by
-    one example at most, so that no step at the epoch's end is a tiny one.
+    ``heterogeneous`` and ``mixed`` steps are natural random samples of all tasks and differ in size by one example at
+    most, so that no step at the epoch's end is a tiny one. The homogeneous strategies split each task by itself in the
+    same way, so a task smaller than a step is one small step.
+
+    Raises:
+        PlanError: ``locality`` without shards.
     """
     rng = np.random.default_rng((settings.seed, epoch))
+    order = _draw(examples, settings, rng)
+    if settings.strategy.one_task_a_step:
+        steps = _one_task_steps(examples, order, settings, rng)
+    else:
+        steps = _split(order, settings.step_examples)
+    return steps[: settings.max_steps_per_epoch]
+
+
+def step_weights(task: NDArray[np.int32], ids: Ids) -> NDArray[np.float32]:
+    """Weights (T,) by task that make the mean over a step's examples the mean over its tasks' means.
+
+    An example of task t weighs N / (tasks present x examples of t), N and both counts over the whole step: each task
+    present counts equally however many examples it has ("gradients from each task are averaged", MUPPET section 3.3).
+    The weights of a step sum to N. Tasks that are not in the step weigh 0.
+
+    Args:
+        task: Index of every example's task.
+        ids: Of the step's N examples, all ranks'.
+    """
+    counts = np.bincount(task[ids])
+    weights = np.zeros(len(counts), np.float32)
+    present = counts > 0
+    weights[present] = len(ids) / (present.sum() * counts[present])
+    return weights
+
+
+def task_counts(examples: Examples, settings: PlanSettings) -> NDArray[np.int64]:
+    """How many examples of each task (T,) an epoch has.
+
+    Sizes are capped first, then raised to 1/temperature and scaled so that the epoch keeps its length:
+    "temperature-scaled mixing" with an artificial limit, Raffel et al. 2020 (arXiv 1910.10683, section 3.5.2). Above 1
+    a small task's examples are seen several times and a large task's not all; every task keeps one example at least.
+    """
+    sizes = np.bincount(examples.task)
+    if settings.max_examples_per_task is not None:
+        sizes = np.minimum(sizes, settings.max_examples_per_task)
+    if settings.temperature == 1:
+        return sizes
+    rates = np.where(sizes > 0, sizes ** (1 / settings.temperature), 0.0)
+    exact = rates / rates.sum() * sizes.sum()
+    counts = exact.astype(np.int64)
+    most_short = np.argsort(counts - exact, kind="stable")[: sizes.sum() - counts.sum()]
+    counts[most_short] += 1
+    return np.where(sizes > 0, np.maximum(counts, 1), 0)
+
+
+def _draw(examples: Examples, settings: PlanSettings, rng: np.random.Generator) -> Ids:
+    """The epoch's examples in random order; each task's as often as :func:`task_counts` says, none twice before all."""
     order = rng.permutation(len(examples))
-    cap = settings.max_examples_per_task
-    if cap is not None:
+    sizes, counts = np.bincount(examples.task), task_counts(examples, settings)
+    local = settings.locality is not None
+    if local:
+        window = _windows(examples, settings.locality, rng)
+        order = order[np.argsort(window[order], kind="stable")]
+    elif (sizes == counts).all():
+        return order
+    place = _rank_within(examples.task[order])
+    size, count = sizes[examples.task[order]], counts[examples.task[order]]
+    times = count // size + (place < count % size)
+    drawn = np.repeat(order, times)
+    if not local:
         # Shuffled again: the first of a large task all stand early in the order, those of a small one all over it.
-        order = rng.permutation(order[_rank_within(examples.task[order]) < cap])
-    return np.array_split(order, max(1, round(len(order) / settings.step_examples)))
+        return rng.permutation(drawn)
+    # Each task's examples keep their windows' order and are spread evenly over the epoch: steps stay natural samples.
+    repetition = np.arange(len(drawn)) - np.repeat(np.cumsum(times) - times, times)
+    nth = np.repeat(place, times) + repetition * np.repeat(size, times)
+    return drawn[np.argsort((nth + rng.random(len(drawn))) / np.repeat(count, times))]
 
 
-def _rank_within(groups: NDArray[np.int32]) -> NDArray[np.int64]:
+def _one_task_steps(examples: Examples, order: Ids, settings: PlanSettings, rng: np.random.Generator) -> list[Ids]:
+    by_task = order[_sort(examples.task[order])]
+    tasks = np.split(by_task, np.flatnonzero(np.diff(examples.task[by_task])) + 1)
+    tasks = [_split(tasks[index], settings.step_examples) for index in rng.permutation(len(tasks))]
+    steps = [step for task in tasks for step in task]
+    if settings.strategy is Strategy.BATCH_HOMOGENEOUS:
+        # Tasks are shuffled, each task's steps stay in order: with locality they follow its windows.
+        slot, task = rng.permutation(len(steps)), np.repeat(np.arange(len(tasks)), list(map(len, tasks)))
+        steps = [steps[index] for index in np.argsort(slot[np.lexsort((slot, task))])]
+    return steps
+
+
+def _windows(examples: Examples, shards_a_task: int | None, rng: np.random.Generator) -> Ids:
+    """For each example, the window of its task's shuffled shards that it is drawn from."""
+    if examples.shard is None:
+        raise PlanError("data.locality needs a store's shards: leave it out where there is no store")
+    assert shards_a_task is not None
+    task_of_shard = np.zeros(examples.shard.max() + 1, np.int32)
+    task_of_shard[examples.shard] = examples.task
+    shuffled = rng.permutation(len(task_of_shard))
+    window = np.empty(len(task_of_shard), np.int64)
+    window[shuffled] = _rank_within(task_of_shard[shuffled]) // shards_a_task
+    return window[examples.shard]
+
+
+def _rank_within(groups: NDArray[np.int32]) -> Ids:
     """For each position, how many earlier positions hold the same group."""
-    by_group = np.argsort(groups, kind="stable")
+    by_group = _sort(groups)
     starts = np.r_[0, np.flatnonzero(np.diff(groups[by_group])) + 1]
     counts = np.diff(np.r_[starts, len(groups)])
     ranks = np.empty(len(groups), np.int64)
@@ -108,62 +199,10 @@ def _rank_within(groups: NDArray[np.int32]) -> NDArray[np.int64]:
     return ranks
 
 
-def cut_step(examples: Examples, ids: Ids, settings: PlanSettings, ranks: int) -> list[list[Ids]]:
-    """Cuts one step into microbatches and deals them: ``result[rank][k]`` are the ids of that rank's k-th microbatch.
-
-    Every rank gets the same number. Rows are sorted by length inside the step only, so what a step contains stays a
-    natural sample.
-
-    Raises:
-        PlanError: The step has fewer examples than there are ranks.
-    """
-    if len(ids) < ranks:
-        raise PlanError(
-            f"a step of {len(ids)} examples cannot feed {ranks} ranks: raise data.step_examples or use fewer ranks"
-        )
-    group = examples.task if settings.strategy is Strategy.HETEROGENEOUS else examples.generates
-    pieces = [
-        piece
-        for value in np.unique(group[ids])
-        for piece in _cut_by_length(examples, ids[group[ids] == value], settings.token_budget)
-    ]
-    pieces = _split_to_multiple(examples, pieces, ranks)
-    return _deal(pieces, [padded_tokens(examples, piece) for piece in pieces], ranks)
+def _sort(groups: NDArray[np.int32]) -> Ids:
+    """Stable argsort; 16 bits, which NumPy sorts in linear time, hold any number of tasks."""
+    return np.argsort(groups.astype(np.uint16), kind="stable")
 
 
-def _cut_by_length(examples: Examples, ids: Ids, token_budget: int) -> list[Ids]:
-    """Sorts by length, longest first, and cuts greedily where the padded tokens would exceed the budget."""
-    ids = ids[np.lexsort((ids, -examples.decoder_tokens[ids], -examples.encoder_tokens[ids]))]
-    pieces = []
-    while len(ids):
-        rows = examples.rows[ids].cumsum()
-        longest = np.maximum.accumulate(examples.encoder_tokens[ids])
-        longest = longest + np.maximum.accumulate(examples.decoder_tokens[ids])
-        size = max(1, int(np.searchsorted(rows * longest, token_budget, side="right")))
-        pieces.append(ids[:size])
-        ids = ids[size:]
-    return pieces
-
-
-def _split_to_multiple(examples: Examples, pieces: list[Ids], ranks: int) -> list[Ids]:
-    """Halves the costliest microbatches until their number is a multiple of the number of ranks."""
-    pieces = list(pieces)
-    while len(pieces) % ranks:
-        splittable = [i for i, piece in enumerate(pieces) if len(piece) > 1]
-        costliest = max(splittable, key=lambda i: padded_tokens(examples, pieces[i]))
-        middle = len(pieces[costliest]) // 2
-        pieces[costliest : costliest + 1] = [pieces[costliest][:middle], pieces[costliest][middle:]]
-    return pieces
-
-
-def _deal(pieces: list[Ids], costs: list[int], ranks: int) -> list[list[Ids]]:
-    """Deals round by round, the costliest left to the rank that has least: equal counts, balanced cost."""
-    order = sorted(range(len(pieces)), key=lambda i: (-costs[i], int(pieces[i][0])))
-    dealt: list[list[Ids]] = [[] for _ in range(ranks)]
-    load = [0] * ranks
-    for start in range(0, len(order), ranks):
-        least_first = sorted(range(ranks), key=lambda rank: (load[rank], rank))
-        for rank, piece in zip(least_first, order[start : start + ranks], strict=True):
-            dealt[rank].append(pieces[piece])
-            load[rank] += costs[piece]
-    return dealt
+def _split(order: Ids, step_examples: int) -> list[Ids]:
+    return np.array_split(order, max(1, round(len(order) / step_examples)))

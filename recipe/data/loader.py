@@ -1,27 +1,37 @@
 """Shard store + batch plan -> the DataLoaders that Composer runs.
 
-An index of the dataset is a microbatch (an array of example ids), and the batch sampler yields a rank's microbatches of
-one step. So a batch is the list of microbatches that Composer accumulates, and gradient accumulation follows from the
+An index of the dataset is a planned microbatch (the ids of its examples), and the batch sampler yields a rank's of one
+step. So a batch is the list of microbatches that Composer accumulates, and gradient accumulation follows from the
 token budget.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from composer.core import DataSpec
 from composer.utils import dist
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from recipe.data.batch_plan import Examples, Ids, PlanSettings, Strategy, check_budget, cut_step, plan_epoch
+from recipe.data.batch_plan import Examples, Ids, PlanSettings, Strategy, Weighting, plan_epoch, step_weights
 from recipe.data.collate import collate
+from recipe.data.cut_step import check_budget, check_ranks, cut_step
 from recipe.data.microbatch import Batch, Microbatch, count_examples, count_tokens
 from recipe.data.store import ShardStore
 from recipe.tasks import Task
+
+
+class Planned(NamedTuple):
+    """A microbatch to read: ids (B,) of its examples, and their weights (B,) unless all weigh 1."""
+
+    ids: Ids
+    weights: NDArray[np.float32] | None = None
 
 
 def plan_examples(store: ShardStore, encoder_decoder: bool) -> Examples:
@@ -51,10 +61,14 @@ class MicrobatchDataset(Dataset[Microbatch]):
     def __len__(self) -> int:
         return len(self.store)
 
-    def __getitem__(self, ids: Ids) -> Microbatch:  # pyright: ignore[reportIncompatibleMethodOverride]
-        by_task = ids[np.argsort(self.store.task_of[ids], kind="stable")]
-        examples = [(self.store.tasks[self.store.task_of[i]], self.store[int(i)]) for i in by_task]
-        return collate(examples, self.pad_token_id)
+    def __getitem__(self, planned: Planned) -> Microbatch:  # pyright: ignore[reportIncompatibleMethodOverride]
+        by_task = np.argsort(self.store.task_of[planned.ids], kind="stable")
+        ids = planned.ids[by_task]
+        examples = [(self.store.tasks[self.store.task_of[i]], self.store[int(i)]) for i in ids]
+        microbatch = collate(examples, self.pad_token_id)
+        if planned.weights is not None:
+            microbatch["weights"] = torch.from_numpy(planned.weights[by_task])
+        return microbatch
 
     def state_dict(self, num_samples: int, from_beginning: bool) -> dict[str, Any]:
         return {"samples_in_epoch": num_samples, "plan": self.plan}
@@ -62,9 +76,10 @@ class MicrobatchDataset(Dataset[Microbatch]):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Raises ValueError if the checkpoint's steps were planned from other data or settings."""
         for key, value in self.plan.items():
-            if state["plan"].get(key) != value:
+            before = state["plan"].get(key, value)  # a key that is newer than the checkpoint has its old meaning
+            if before != value:
                 raise ValueError(
-                    f"cannot resume: {key} was {state['plan'].get(key)!r} in the checkpoint and is {value!r} now; "
+                    f"cannot resume: {key} was {before!r} in the checkpoint and is {value!r} now; "
                     "restore it, or start a new run with another run_name"
                 )
         self.samples_to_skip = state["samples_in_epoch"]
@@ -82,20 +97,30 @@ class PlanSampler(DistributedSampler):
 
     def steps(self) -> list[Ids]:
         if self._planned is None or self._planned[0] != self.epoch:
-            self._planned = (self.epoch, plan_epoch(self.examples, self.settings, self.epoch))
+            steps = plan_epoch(self.examples, self.settings, self.epoch)
+            names = [task.key for task in cast(MicrobatchDataset, self.dataset).store.tasks]
+            check_ranks(self.examples, steps, self.num_replicas, names)
+            self._planned = (self.epoch, steps)
         return self._planned[1]
 
     def __len__(self) -> int:
         return len(self.steps())
 
-    def __iter__(self) -> Iterator[list[Ids]]:
+    def __iter__(self) -> Iterator[list[Planned]]:
         dataset = cast(MicrobatchDataset, self.dataset)
         to_skip, dataset.samples_to_skip = dataset.samples_to_skip, 0
         for step in self.steps():
             if to_skip >= len(step):
                 to_skip -= len(step)
                 continue
-            yield cut_step(self.examples, step, self.settings, self.num_replicas)[self.rank]
+            yield self._own_microbatches(step)
+
+    def _own_microbatches(self, step: Ids) -> list[Planned]:
+        own = cut_step(self.examples, step, self.settings, self.num_replicas)[self.rank]
+        if self.settings.weighting is Weighting.EXAMPLES:
+            return [Planned(ids) for ids in own]
+        weights = step_weights(self.examples.task, step)
+        return [Planned(ids, weights[self.examples.task[ids]]) for ids in own]
 
 
 class EvaluationSampler(DistributedSampler):
@@ -109,8 +134,8 @@ class EvaluationSampler(DistributedSampler):
     def __len__(self) -> int:
         return len(self.microbatches)
 
-    def __iter__(self) -> Iterator[list[Ids]]:
-        return iter([ids] for ids in self.microbatches)
+    def __iter__(self) -> Iterator[list[Planned]]:
+        return iter([Planned(ids)] for ids in self.microbatches)
 
 
 def build_train_data(
@@ -124,19 +149,27 @@ def build_train_data(
     """The training data of a run.
 
     Raises:
-        PlanError: The token budget is smaller than some example.
+        PlanError: The token budget is smaller than some example, or a step has fewer examples than there are ranks.
     """
     examples = plan_examples(store, encoder_decoder)
+    if settings.locality is not None:
+        examples = replace(examples, shard=np.repeat(np.arange(len(store.shard_sizes)), store.shard_sizes))
     check_budget(examples, settings.token_budget, [task.key for task in store.tasks])
     plan = {
         "tasks": [task.key for task in store.tasks],
         "examples of each task": np.bincount(store.task_of, minlength=len(store.tasks)).tolist(),
         "seed": settings.seed,
         "data.step_examples": settings.step_examples,
+        "data.strategy": settings.strategy.value,
         "data.max_examples_per_task": settings.max_examples_per_task,
+        "data.temperature": settings.temperature,
+        "data.max_steps_per_epoch": settings.max_steps_per_epoch,
+        "data.locality": settings.locality,
     }
     dataset = MicrobatchDataset(store, cast(int, tokenizer.pad_token_id), plan)
-    return _data_spec(dataset, PlanSampler(dataset, examples, settings), workers)
+    sampler = PlanSampler(dataset, examples, settings)
+    sampler.steps()  # what cannot be planned stops here
+    return _data_spec(dataset, sampler, workers)
 
 
 def build_evaluation_data(

@@ -39,13 +39,19 @@ class Segment(_Place, total=False):
     references: list[dict[str, Any]]  # b of them, evaluation only: what the metrics need (recipe.data.store)
 
 
-class Microbatch(TypedDict):
-    """Rows sorted so that every task's are contiguous; segments list them in order."""
+class _Rows(TypedDict):
+    """What every microbatch has."""
 
     input_ids: Tensor  # (R, L) int64, padded with the tokenizer's padding id
     attention_mask: Tensor  # (R, L) int64, 1 for tokens, 0 for padding
     token_type_ids: Tensor  # (R, L) int64, 1 from a row's second text on (backbones without types ignore it)
     segments: list[Segment]
+
+
+class Microbatch(_Rows, total=False):
+    """Rows sorted so that every task's are contiguous; segments list them in order."""
+
+    weights: Tensor  # (B,) float32: what each example's loss is multiplied by; absent: 1
 
 
 Batch = list[Microbatch]  # what a rank's loader yields for one optimiser step

@@ -75,6 +75,17 @@ class ShardStore:
         except (ValueError, RuntimeError, OSError) as error:
             raise self._explain(index, error) from error
 
+    @property
+    def shard_sizes(self) -> NDArray[np.int64]:
+        """(S,) examples of each shard; shards follow one another as the examples do, each holds one task."""
+        return self._dataset.samples_per_shard
+
+    @property
+    def shard_bytes(self) -> NDArray[np.int64]:
+        """(S,) bytes of each shard as stored: what a download takes."""
+        pairs = [pair for shard in self._dataset.shards for pair in shard.file_pairs]
+        return np.array([(compressed or raw).bytes for raw, compressed in pairs], np.int64)
+
     def _explain(self, index: int, error: Exception) -> StoreError:
         folder = self._folders[self.task_of[index]]
         shard_id = int(self._dataset.spanner[index][0])

@@ -34,7 +34,7 @@ class MultitaskModel(ComposerModel):
     microbatch's examples, makes a step the mean over its datapoints whatever the microbatching or number of ranks.
 
     Attributes:
-        last_raw_loss: The last :meth:`loss`, detached (B,), for callbacks; None before the first.
+        last_raw_loss: The last :meth:`loss`, unweighted and detached (B,), for callbacks; None before the first.
 
     Args:
         network: The only child module (Composer wraps each child by itself).
@@ -71,20 +71,21 @@ class MultitaskModel(ComposerModel):
         return self.network(batch)
 
     def loss(self, outputs: Outputs, batch: Microbatch) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The raw loss of each example (B,), in nats."""
+        """The loss of each example (B,), in nats, times its weight where the batch has weights."""
         smoothing = self.label_smoothing if self.training else 0.0
         loss = _per_example(lambda output, segment: segment_loss(output, segment, smoothing), outputs, batch)
         self.last_raw_loss = loss.detach()
-        return loss
+        return _weigh(loss, batch)
 
     def log_outcomes(self, outputs: Outputs, batch: Microbatch) -> Tensor:
         """log n of each example (B,), what :class:`recipe.algorithms.log_n_scaling.LogNLossScaling` divides by."""
         return _per_example(segment_log_outcomes, outputs, batch)
 
     def divergence(self, outputs: Outputs, noised_outputs: Outputs, batch: Microbatch) -> Tensor:
-        """Symmetric KL of each example (B,), what :class:`recipe.algorithms.r3f.R3F` adds."""
+        """Symmetric KL of each example (B,), weighted as its loss is: what :class:`recipe.algorithms.r3f.R3F` adds."""
         triples = zip(outputs, noised_outputs, batch["segments"], strict=True)
-        return torch.cat([segment_divergence(output, noised, segment) for output, noised, segment in triples])
+        divergence = torch.cat([segment_divergence(output, noised, segment) for output, noised, segment in triples])
+        return _weigh(divergence, batch)
 
     def eval_forward(self, batch: Microbatch, outputs: Outputs | None = None) -> list[Predictions]:
         """Predictions and references of each segment; summaries are generated greedily."""
@@ -130,6 +131,10 @@ def _per_example(
     of_segment: Callable[[Mapping[str, Tensor], Mapping[str, Any]], Tensor], outputs: Outputs, batch: Microbatch
 ) -> Tensor:
     return torch.cat([of_segment(output, segment) for output, segment in zip(outputs, _plain(batch), strict=True)])
+
+
+def _weigh(per_example: Tensor, batch: Microbatch) -> Tensor:
+    return per_example * batch["weights"] if "weights" in batch else per_example
 
 
 def _plain(batch: Microbatch) -> Sequence[Mapping[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import yaml
 
 from recipe.checkpoint import latest_checkpoint, read_checkpoint
 from recipe.config import load_config
+from recipe.data.batch_plan import Strategy, Weighting
 from recipe.train import train
 from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, ROOT, TINY, final_weights, launch, run
 
@@ -87,6 +89,17 @@ def test_one_process_ddp_and_fsdp2_end_with_the_same_weights(run_yaml, tmp_path,
         assert ends["one"].keys() == ends[other].keys()
         for name, value in ends["one"].items():
             torch.testing.assert_close(ends[other][name], value, rtol=0, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("strategy", [strategy.value for strategy in Strategy])
+def test_every_strategy_trains_with_either_weighting_into_a_second_epoch(run_yaml, strategy):
+    overrides = [f"data.strategy={strategy}", "data.max_steps_per_epoch=2", "max_duration=3ba", "eval_interval=9ep"]
+    for weighting in Weighting:
+        folder = train(
+            load_config(run_yaml, [*overrides, f"data.weighting={weighting.value}", f"run_name={weighting.value}"])
+        )
+        losses = _losses(folder.path)
+        assert len(losses) == 3 and all(math.isfinite(loss) for _, loss in losses)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "yamls").glob("*.yaml")), ids=lambda path: path.stem)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from composer import Trainer
@@ -11,6 +12,7 @@ from torchmetrics import Metric
 from recipe.algorithms.log_n_scaling import LogNLossScaling
 from recipe.algorithms.r3f import R3F, add_spectral_norm
 from recipe.algorithms.r3f.r4f import find_projections
+from recipe.data.batch_plan import step_weights
 from recipe.data.microbatch import count_examples
 from recipe.models.multitask import MultitaskModel
 
@@ -143,6 +145,38 @@ def test_a_step_is_the_mean_scaled_loss_over_its_examples(model, part, join):
     for name, parameter in expected.named_parameters():
         assert parameter.grad is not None
         torch.testing.assert_close(trained[name], parameter - 0.05 * parameter.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_with_task_weights_a_step_is_the_mean_of_its_tasks_means_however_it_is_cut(model, part, join):
+    trec, rte = part("classification", lengths=(5, 6, 7, 8)), part("classification", task="rte", lengths=(9,))
+    race = part("commonsense")
+    examples = np.repeat([0, 1, 2], [4, 1, 2])  # trec, rte, race
+    weights = torch.from_numpy(step_weights(examples, np.arange(7)))
+    step = [join(trec, race), join(rte)]
+    step[0]["weights"], step[1]["weights"] = weights[[0, 0, 0, 0, 2, 2]], weights[[1]]
+    built, expected = model("roberta"), model("roberta")
+    trained = train(built, [step], [LogNLossScaling(built.log_outcomes)])
+    means = []
+    for batch in (join(trec), join(rte), join(race)):
+        outputs = expected(batch)
+        means.append((expected.loss(outputs, batch) / expected.log_outcomes(outputs, batch)).mean())
+    torch.stack(means).mean().backward()
+    for name, parameter in expected.named_parameters():
+        torch.testing.assert_close(trained[name], parameter - 0.05 * parameter.grad, atol=1e-6, rtol=0)
+
+
+def test_weights_multiply_the_loss_and_r3fs_term_but_not_what_callbacks_see(model, part, join):
+    built = model("roberta")
+    batch = join(part("classification", lengths=(5, 6, 7)))
+    outputs, noised = built(batch), [{"logits": output["logits"] + 1e-2} for output in built(batch)]
+    noised[0]["logits"][:, 0] += 1
+    weights = torch.tensor([0.5, 2.0, 0.0])
+    loss, divergence = built.loss(outputs, batch), built.divergence(outputs, noised, batch)
+    assert (divergence > 0).all()
+    batch["weights"] = weights
+    torch.testing.assert_close(built.loss(outputs, batch), weights * loss)
+    torch.testing.assert_close(built.last_raw_loss, loss.detach())
+    torch.testing.assert_close(built.divergence(outputs, noised, batch), weights * divergence)
 
 
 def test_r4f_bounds_the_classification_heads_alone_also_while_they_are_idle(model, part, join):
