@@ -47,7 +47,7 @@ eval: $(READY) ## Evaluate a run's own heads on every task (RUN=runs/<name>)
 	$(BIN)/python recipe/evaluate.py $(RUN) $(ARGS)
 
 test: $(READY) ## All tests
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(READY) ## ruff and pyright
 	$(BIN)/ruff check .
