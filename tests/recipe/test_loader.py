@@ -77,10 +77,12 @@ def test_examples_have_no_weights_by_default(store, tokenizer):
     assert all("weights" not in m for batch in build(store, tokenizer, Strategy.MIXED) for m in batch)
 
 
-def test_a_plan_that_is_impossible_stops_before_training(store, tokenizer, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("WORLD_SIZE", "512")
+def test_an_epoch_that_the_ranks_cannot_share_stops_before_its_first_step(store, tokenizer):
+    sampler = build(store, tokenizer, Strategy.MIXED).batch_sampler
+    sampler.num_replicas = 512
+    sampler.set_epoch(1)
     with pytest.raises(PlanError, match="too few for 512 ranks"):
-        build(store, tokenizer, Strategy.MIXED)
+        next(iter(sampler))
 
 
 def test_shards_are_counted_as_the_store_has_them(miniature_store: str, store):
