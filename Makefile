@@ -54,7 +54,8 @@ lint: $(READY) ## ruff and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-bench: $(READY) ## Timings, as ratios within one run
+bench: $(READY) ## Timings, as ratios within one run, and memory
+	$(BIN)/python bench/conversion.py
 	$(BIN)/python bench/batch_plan.py
 	$(BIN)/python bench/step_cost.py
 	$(BIN)/python bench/overlap.py

@@ -17,8 +17,9 @@ from recipe.tasks.catalogue import CATALOGUE, Family, get_task
 DESCRIPTION = """\
 Convert raw datasets into a shard store: token ids in MDS shards, one stream for each task and split.
 
-Each stream appears when it is complete, so a conversion that was stopped goes on when it is started again: streams
-that are already there, from the same data with the same settings, are left alone.
+Each stream appears when it is complete. Datasets are cut into pieces of some seconds of work, so a conversion that was
+stopped, by whatever cause, goes on when it is started again: what is already there, from the same data with the same
+settings, is left alone. The shards are the same, byte by byte, however many workers there were or interruptions.
 """
 
 EXAMPLES = """\
@@ -27,6 +28,13 @@ sources:
                      largest are streamed. HF_TOKEN opens private repositories, HF_HUB_OFFLINE=1 reads the caches only
   miniature          small generated datasets of every task, nothing to download
   local:<folder>     Parquet files <folder>/<task>/<split>.parquet with the columns of the Hub's versions
+
+stores:
+  <folder>                          shards are written beside their place and renamed into it
+  s3:// gs:// azure:// oci://       <bucket>/<prefix>; credentials as the cloud's own tools find them, the endpoint
+                                    of S3-compatible stores in S3_ENDPOINT_URL; needs room for a shard or two for
+                                    each worker in the temporary folder (TMPDIR). While a stream is replaced by one
+                                    with other settings, the old one is not available.
 
 examples:
   # the 46, from the Hub
@@ -40,6 +48,9 @@ examples:
   # what an encoder can learn
   python -m data_prep shards --source local:raw --tokenizer FacebookAI/roberta-base \\
       --families classification,commonsense,mrc --workers 16
+  # into a bucket, by a Dask cluster: `dask scheduler` here, `dask worker host:8786 --nthreads 1 --nworkers 16` there
+  python -m data_prep s3://bucket/shards --source local:/nfs/raw --tokenizer FacebookAI/roberta-base \
+      --scheduler tcp://host:8786
   # offline: train a small tokenizer first
   python -m data_prep.train_tokenizer /tmp/tokenizer --source miniature
   python -m data_prep /tmp/shards --source miniature --tokenizer /tmp/tokenizer --max-length 128
@@ -82,7 +93,7 @@ def _parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("store", help="folder of the shard store, new or existing; several tokenizers can share one")
+    add("store", help="folder or URL of the shard store, new or existing; several tokenizers can share one")
     add("--source", default="hub", help="where raw rows come from (see below; default: %(default)s)")
     add("--tokenizer", required=True, help="the backbone's: a name on the Hub or a folder")
     which = parser.add_mutually_exclusive_group()
@@ -104,6 +115,12 @@ def _parser() -> Parser:
     add("--max-target-length", type=positive, default=128, help="most tokens of a summary (default: %(default)s)")
     add("--stride", type=positive, help="tokens that windows of a long context share (default: max-length / 4)")
     add("--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: one a core, %(default)s)")
+    add(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="convert on a Dask cluster instead, such as tcp://host:8786; its workers must see the store and the "
+        "source (a URL, or an absolute path on a shared disk) and have this package installed",
+    )
     add("--overwrite", action="store_true", help="convert again what is already there")
     return parser
 
@@ -186,6 +203,7 @@ def _convert(options: argparse.Namespace, tasks: list[str]) -> int:
             settings,
             options.tokenizer,
             workers=options.workers,
+            scheduler=options.scheduler,
             overwrite=options.overwrite,
         )
     except UserError as error:

@@ -1,39 +1,42 @@
-"""One task and split of a source -> one finished stream of the shard store.
+"""Units of a conversion, and one piece of a unit -> one part: shards and what they count.
 
-A stream is written beside its place and renamed into it once it is complete and verified: whatever happens to the
-process, nothing half-written is ever read. The same input gives the same bytes.
+The same input with the same settings gives the same bytes, whichever process converts the piece, and when.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import re
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
-from streaming import MDSWriter
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from data_prep.adapters import get_adapter
-from data_prep.drops import check_drops
 from data_prep.encode import EncodedExample, Limits, encode
 from data_prep.examples import Example, InvalidData, Unusable
+from data_prep.folder import Folder, explain_os_errors, open_folder, store_path
 from data_prep.label_space import label_space
-from data_prep.sources import Rows, Source, SourceError, parse_source, select
-from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, VERSION, Manifest, columns, token_dtype, write_manifest
+from data_prep.part import Part, part_name, record_name
+from data_prep.shards import rename_shard, write_shards
+from data_prep.sources import Piece, Selection, Source, SourceError, parse_source, select
+from recipe.data.manifest import VERSION, Manifest, columns, token_dtype
 from recipe.data.tokenizer import fingerprint, tokenizer_folder
 from recipe.errors import UserError
 from recipe.tasks.catalogue import Task, get_task
 
+_BATCH_CHARACTERS = 1 << 20  # the least text that is tokenised at once, where there is as much
+
+NumberedRow = tuple[int, dict[str, Any]]  # a raw row and its place in the split
 Report = Callable[[int], None]  # told how many more source rows were handled
 
 
 class ConversionError(UserError):
-    """A conversion that cannot be done or cannot be written: one line with the path or task and the fix."""
+    """A conversion that cannot be done: one line with the path or task and the fix."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Settings:
     """What all units of a conversion share.
 
     Attributes:
-        store: Folder of the shard store.
+        store: Folder or URL of the shard store.
         source: As :func:`data_prep.sources.parse_source` reads it.
         limits: Lengths and windows.
         limit: Most rows of each split (:func:`data_prep.sources.select`), or None for all.
@@ -55,21 +58,40 @@ class Settings:
 
 @dataclass(frozen=True)
 class Unit:
-    """One task and split: what one process converts at a time.
+    """One task and split: what becomes one stream.
 
     Attributes:
         manifest: What the finished stream's manifest will say, the counts aside.
-        folder: The finished stream's place.
-        rows: Source rows that will be read.
+        place: The finished stream's folder or URL.
+        selection: The rows of the source's split that are taken.
     """
 
     manifest: Manifest
-    folder: str
-    rows: int
+    place: str
+    selection: Selection
 
     @property
     def name(self) -> str:
         return f"{self.manifest.task}/{self.manifest.split}"
+
+    @property
+    def rows(self) -> int:
+        """Source rows that will be taken."""
+        return self.selection.rows
+
+    @property
+    def pieces(self) -> dict[int, Piece]:
+        """The pieces of which rows are taken, by their numbers among the split's."""
+        return {n: piece for n, piece in enumerate(self.selection.pieces) if self.selection.takes_of(piece)}
+
+    @property
+    def settings(self) -> str:
+        """Digest of all that decides the stream's content."""
+        return hashlib.sha256(json.dumps(self.manifest.settings(), sort_keys=True).encode()).hexdigest()
+
+    def open(self) -> Folder:
+        """Where it is written."""
+        return open_folder(self.place, self.settings[:8])
 
 
 def plan_units(
@@ -79,6 +101,7 @@ def plan_units(
 
     Raises:
         SourceError: The source lacks a split that a task needs.
+        WriteError: The store is a URL of a kind that cannot be written.
         ConversionError: Rows would be longer than the tokenizer's model takes.
     """
     limits = settings.limits
@@ -88,7 +111,7 @@ def plan_units(
             f"takes at most {tokenizer.model_max_length} tokens"
         )
     source = parse_source(settings.source)
-    root = os.path.join(os.path.abspath(os.path.expanduser(settings.store)), tokenizer_folder(tokenizer))
+    root = f"{store_path(settings.store)}/{tokenizer_folder(tokenizer)}"
     common = {
         "version": VERSION,
         "source": source.name,
@@ -105,8 +128,8 @@ def plan_units(
             name = _source_split(source, task, split)
             own = {"task": task.key, "family": task.family.value, "split": split, "labels": labels}
             manifest = Manifest(**common, **own, source_split=name, revision=revision)
-            rows = select(source, task.key, name, settings.limit).rows
-            units.append(Unit(manifest, os.path.join(root, task.key, split), rows))
+            selection = select(source, task.key, name, settings.limit)
+            units.append(Unit(manifest, f"{root}/{task.key}/{split}", selection))
     return units
 
 
@@ -122,140 +145,90 @@ def _source_split(source: Source, task: Task, split: str) -> str:
     )
 
 
-def find_finished(unit: Unit) -> Manifest | None:
-    """The manifest of the unit's stream, if it is there and was made with the same settings from the same data."""
-    try:
-        with open(os.path.join(unit.folder, MANIFEST), encoding="utf-8") as file:
-            manifest = Manifest.from_json(file.read())
-    except (OSError, ValueError):
-        return None
-    return manifest if manifest.settings() == unit.manifest.settings() else None
-
-
-def convert_unit(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerFast, report: Report) -> Manifest:
-    """Convert one unit and publish its stream, in the place of an older one if there is one.
+def convert_part(
+    unit: Unit, number: int, settings: Settings, tokenizer: PreTrainedTokenizerFast, report: Report
+) -> Part:
+    """Convert one piece of a unit and put its shards and its record where the stream is written.
 
     Raises:
         InvalidData: The source contradicts the dataset's schema.
-        ConversionError: Not one example was usable, or the store cannot be written.
-        TooManyDropped: More rows were dropped than the dataset explains.
+        WriteError: The store cannot be written.
     """
-    final = unit.folder
-    partial = f"{final}.partial-{os.getpid()}"
-    try:
-        _remove_leftovers(final)
-        os.makedirs(partial)
-        manifest = _write(unit, settings, tokenizer, partial, report)
-        _publish(partial, final)
-    except OSError as error:
-        raise ConversionError(f"{error.filename or final}: cannot write the store: {error.strerror}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return manifest
+    folder = unit.open()
+    with folder.scratch() as scratch:
+        part = _write(unit, number, settings, tokenizer, scratch, report)
+        with explain_os_errors(scratch), open(os.path.join(scratch, record_name(number)), "w") as file:
+            file.write(part.to_json())
+        folder.put(scratch, [*part.files, record_name(number)])
+    return part
 
 
-def _write(unit: Unit, settings: Settings, tokenizer: PreTrainedTokenizerFast, folder: str, report: Report) -> Manifest:
-    """Write shards, index, lengths and manifest into an empty folder."""
+def _write(
+    unit: Unit, number: int, settings: Settings, tokenizer: PreTrainedTokenizerFast, scratch: str, report: Report
+) -> Part:
+    """Write the shards of a piece into an empty folder."""
     task, split = get_task(unit.manifest.task), unit.manifest.split
     dropped: Counter[str] = Counter()
     lengths: list[tuple[int, int, int]] = []
     tokens = read = 0
-    # Not a context manager: on an exception that would finish the stream as if it were complete.
-    writer = MDSWriter(
-        out=folder,
-        columns=columns(task.family, split, token_dtype(len(tokenizer))),
-        compression="zstd",
-        hashes=["xxh64"],
-    )
-    try:
-        for rows in _read(unit, settings):
-            examples = _adapt(unit, rows, read, dropped)
-            for outcome in encode(examples, task.family, tokenizer, settings.limits, split, unit.manifest.labels):
-                if isinstance(outcome, EncodedExample):
-                    writer.write(outcome.columns)
-                    lengths.append((outcome.rows, outcome.longest, outcome.target))
-                    tokens += outcome.tokens
-                else:
-                    dropped[outcome] += 1
+    with write_shards(scratch, columns(task.family, split, token_dtype(len(tokenizer)))) as writer:
+        for rows in _read(unit, number, settings):
+            for examples in _bounded(_adapt(unit, rows, dropped)):
+                for outcome in encode(examples, task.family, tokenizer, settings.limits, split, unit.manifest.labels):
+                    if isinstance(outcome, EncodedExample):
+                        writer.write(outcome.columns)
+                        lengths.append((outcome.rows, outcome.longest, outcome.target))
+                        tokens += outcome.tokens
+                    else:
+                        dropped[outcome] += 1
             read += len(rows)
             report(len(rows))
-    except BaseException:
-        writer.cancel_future_jobs()
-        raise
-    if not lengths:
-        reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.most_common()) or "it has no rows"
-        raise ConversionError(f"{unit.name}: not one usable example in {unit.manifest.source_split} ({reasons})")
-    writer.finish()
-    manifest = replace(
-        unit.manifest,
-        read=read,
-        written=len(lengths),
-        dropped=dict(sorted(dropped.items())),
-        tokens=tokens,
-        rows=sum(rows for rows, _, _ in lengths),
-    )
-    check_drops(manifest)
-    np.save(os.path.join(folder, LENGTHS), np.array(lengths, np.int32), allow_pickle=False)
-    return write_manifest(folder, manifest)
+    shards = [rename_shard(shard, scratch, f"{part_name(number)}.{n:05}") for n, shard in enumerate(writer.shards)]
+    piece = unit.pieces[number]
+    return Part(unit.settings, piece, shards, np.array(lengths, np.int32).reshape(-1, 3), read, dict(dropped), tokens)
 
 
-def _read(unit: Unit, settings: Settings) -> Iterator[Rows]:
-    """The unit's raw rows."""
+def _read(unit: Unit, number: int, settings: Settings) -> Iterator[list[NumberedRow]]:
+    """The piece's raw rows that are wanted."""
+    task, piece = unit.manifest.task, unit.pieces[number]
+    position = piece[0]
     source = parse_source(settings.source)
-    task, split = unit.manifest.task, unit.manifest.source_split
-    selection = select(source, task, split, settings.limit)
-    for piece in selection.pieces:
-        position = piece[0]
-        for rows in source.read(task, split, get_adapter(task).columns, piece):
-            yield [row for number, row in enumerate(rows, start=position) if selection.takes(number)]
-            position += len(rows)
+    for rows in source.read(task, unit.manifest.source_split, get_adapter(task).columns, piece):
+        yield [(n, row) for n, row in enumerate(rows, start=position) if unit.selection.takes(n)]
+        position += len(rows)
 
 
-def _adapt(unit: Unit, rows: Rows, read: int, dropped: Counter[str]) -> list[Example]:
+def _bounded(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
+    """The examples in batches of bounded text: what a tokenizer says of a text is a hundred times the text's size."""
+    batch: list[Example] = []
+    characters = 0
+    for example in examples:
+        batch.append(example)
+        characters += _characters(example)
+        if characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _characters(example: Example) -> int:
+    """The text in an example's fields."""
+    fields = [getattr(example, name) for name in example.__slots__]
+    texts = [value for field in fields for value in (field if isinstance(field, tuple) else (field,))]
+    return sum(len(text) for text in texts if isinstance(text, str))
+
+
+def _adapt(unit: Unit, rows: Sequence[NumberedRow], dropped: Counter[str]) -> list[Example]:
     """The rows' examples; counts those that cannot become one."""
     convert = get_adapter(unit.manifest.task).convert
     examples = []
-    for number, row in enumerate(rows, start=read + 1):
+    for number, row in rows:
         try:
             examples.append(convert(row))
         except Unusable as reason:
             dropped[str(reason)] += 1
         except InvalidData as error:
-            where = f"{unit.manifest.task}/{unit.manifest.source_split}, row {number} of those read"
+            where = f"{unit.manifest.task}/{unit.manifest.source_split}, row {number} (the first is 0)"
             raise InvalidData(f"{where}: {error}") from error
     return examples
-
-
-def _publish(partial: str, final: str) -> None:
-    """Rename a complete stream into its place."""
-    with open(os.path.join(partial, INDEX), encoding="utf-8") as file:
-        indexed = sum(shard["samples"] for shard in json.load(file)["shards"])
-    written = len(np.load(os.path.join(partial, LENGTHS), allow_pickle=False))
-    if indexed != written:
-        raise ConversionError(f"{partial}: the index has {indexed} examples, {written} were written; convert again")
-    replaced = f"{partial}-replaced"
-    if os.path.isdir(final):
-        os.rename(final, replaced)
-    os.rename(partial, final)
-    shutil.rmtree(replaced, ignore_errors=True)
-
-
-def _remove_leftovers(final: str) -> None:
-    """Remove what killed processes left beside a stream's place."""
-    parent, name = os.path.split(final)
-    for entry in os.listdir(parent) if os.path.isdir(parent) else ():
-        match = re.fullmatch(re.escape(name) + r"\.partial-(\d+)(-replaced)?", entry)
-        if match and not _is_running_elsewhere(int(match[1])):
-            shutil.rmtree(os.path.join(parent, entry))
-
-
-def _is_running_elsewhere(process: int) -> bool:
-    if process == os.getpid():
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import os
+import io
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
-from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from data_prep.convert import Settings, Unit, find_finished, plan_units
+from data_prep.convert import ConversionError, Settings, Unit, plan_units
+from data_prep.finish import find_finished
 from data_prep.summary import Entry, summarise
 from data_prep.workers import convert_units
 from recipe.data.manifest import LENGTHS, Manifest
 from recipe.data.tokenizer import load_tokenizer
+from recipe.errors import UserError
 
 
 class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(f"{task.finished_speed or task.speed or 0:,.0f} examples/s")
+
+
+_SHOWN = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
 
 
 def run(
@@ -31,8 +37,9 @@ def run(
     tokenizer_name: str,
     *,
     workers: int,
-    overwrite: bool,
-) -> list[Exception]:
+    scheduler: str | None = None,
+    overwrite: bool = False,
+) -> list[UserError]:
     """Convert what is not there yet (everything with ``overwrite``), then print the summary of all that is there.
 
     Returns:
@@ -43,36 +50,40 @@ def run(
     """
     tokenizer = load_tokenizer(tokenizer_name)
     units = plan_units(tasks, splits, settings, tokenizer)
-    there = {unit.folder: found for unit in units if not overwrite and (found := find_finished(unit))}
+    there = {unit.place: found for unit in units if not overwrite and (found := find_finished(unit))}
+    missing = [unit for unit in units if unit.place not in there]
     made: dict[str, Manifest] = {}
     start = time.monotonic()
-    errors = _convert([unit for unit in units if unit.folder not in there], settings, tokenizer, workers, made)
+    with (
+        _connect(scheduler) as cluster,
+        Progress(*_SHOWN, console=Console(stderr=True), disable=not missing) as progress,
+    ):
+        bar = progress.add_task("converting", total=sum(unit.rows for unit in missing))
+
+        def report(rows: int) -> None:
+            progress.advance(bar, rows)
+
+        def done(unit: Unit, manifest: Manifest) -> None:
+            made[unit.place] = manifest
+            progress.console.print(f"{unit.name}: {manifest.written:,} examples", highlight=False)
+
+        errors = convert_units(
+            missing, settings, tokenizer, workers, report, done, cluster=cluster, overwrite=overwrite
+        )
     _print_summary(units, there, made, time.monotonic() - start)
     return errors
 
 
-def _convert(
-    units: Sequence[Unit],
-    settings: Settings,
-    tokenizer: PreTrainedTokenizerFast,
-    workers: int,
-    made: dict[str, Manifest],
-) -> list[Exception]:
-    shown = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Speed(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*shown, console=Console(stderr=True), disable=not units) as progress:
-        bar = progress.add_task("converting", total=sum(unit.rows for unit in units))
-
-        def done(unit: Unit, manifest: Manifest) -> None:
-            made[unit.folder] = manifest
-            progress.console.print(f"{unit.name}: {manifest.written:,} examples", highlight=False)
-
-        return convert_units(units, settings, tokenizer, workers, lambda rows: progress.advance(bar, rows), done)
+def _connect(scheduler: str | None) -> AbstractContextManager[Any]:
+    if scheduler is None:
+        return nullcontext()
+    try:
+        from data_prep.cluster import connect
+    except ImportError as error:
+        raise ConversionError(
+            f"--scheduler {scheduler}: Dask is not installed ({error}); pip install -e '.[dask]'"
+        ) from error
+    return connect(scheduler)
 
 
 def _print_summary(
@@ -80,9 +91,9 @@ def _print_summary(
 ) -> None:
     known = there | made
     entries = [
-        Entry(known[unit.folder], np.load(os.path.join(unit.folder, LENGTHS)), unit.folder in there)
+        Entry(known[unit.place], np.load(io.BytesIO(lengths), allow_pickle=False), unit.place in there)
         for unit in units
-        if unit.folder in known
+        if unit.place in known and (lengths := unit.open().read_published(LENGTHS))
     ]
     if not entries:
         return
@@ -92,6 +103,6 @@ def _print_summary(
     console.print(summarise(entries))
     read = sum(manifest.read for manifest in made.values())
     speed = f": {read:,} examples in {seconds:,.1f} s, {read / max(seconds, 1e-9):,.0f} a second" if made else ""
-    root = os.path.dirname(os.path.dirname(units[0].folder))
+    root = units[0].place.removesuffix(f"/{units[0].name}")
     counts = f"{root}: {len(made)} streams converted, {len(there)} already there{speed}"
     console.print(counts, highlight=False, soft_wrap=True)

@@ -1,40 +1,26 @@
-"""Converting units in several processes at once, and watching them."""
+"""Converting units by their pieces: what earlier runs finished is taken over, the rest is handed to workers."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import queue
-import signal
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait as wait_for
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, cast
 
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from data_prep.convert import ConversionError, Settings, Unit, convert_unit
+from data_prep.convert import ConversionError, Report, Settings, Unit
+from data_prep.examples import InvalidData
+from data_prep.executors import Job, Outcome, convert_here, convert_in_processes
+from data_prep.finish import find_parts, finish_stream
+from data_prep.folder import WriteError
+from data_prep.part import Part
 from recipe.data.manifest import Manifest
 from recipe.errors import UserError
 
+if TYPE_CHECKING:
+    from distributed import Client  # an optional requirement
+
 Done = Callable[[Unit, Manifest], None]
-
-_POLL = 0.2  # seconds between two looks at the workers' counts
-
-
-class _Stopped(Exception):
-    """The conversion is being given up."""
-
-
-class _Worker:
-    """What a worker process is given once, at its start."""
-
-    settings: Settings
-    tokenizer: PreTrainedTokenizerFast
-    counts: Any
-    stop: Any
 
 
 def convert_units(
@@ -42,104 +28,80 @@ def convert_units(
     settings: Settings,
     tokenizer: PreTrainedTokenizerFast,
     workers: int,
-    report: Callable[[int], None],
+    report: Report,
     done: Done,
-) -> list[Exception]:
-    """Convert units, the largest first, and go on with the others when one fails.
+    *,
+    cluster: Client | None = None,
+    overwrite: bool = False,
+) -> list[UserError]:
+    """Convert units, and go on with the others when one fails; stop where the store or the workers fail.
+
+    Parts of units that could not be finished are kept for the next run, but not where the data was at fault: whether
+    the data or the adapter is put right, they would no longer be right themselves.
 
     Args:
-        report: Told how many more rows were handled, all processes together.
+        workers: Processes, where there is no cluster.
+        report: Told how many more source rows were handled, all workers together.
         done: Told of each finished unit.
+        cluster: A Dask cluster whose workers convert the pieces.
+        overwrite: Convert again what earlier runs left of unfinished units.
 
     Returns:
-        The errors of the units that failed, fit to be shown to the user. Anything else is raised.
+        The errors, fit to be shown to the user. Anything else is raised.
     """
-    units = sorted(units, key=lambda unit: -unit.rows)
-    if min(workers, len(units)) <= 1:
-        return _convert_here(units, settings, tokenizer, report, done)
-    context = multiprocessing.get_context("spawn")  # the tokenizer's threads do not survive a fork
-    counts, stop = context.Queue(), context.Event()
-    pool = ProcessPoolExecutor(
-        min(workers, len(units)), context, initializer=_start, initargs=(settings, tokenizer, counts, stop)
-    )
+    errors: list[UserError] = []
+    refused: list[Unit] = []
     try:
-        futures = {pool.submit(_convert, unit): unit for unit in units}
-        return _watch(futures, counts, report, done)
-    except BrokenProcessPool as error:
-        raise ConversionError(
-            "a worker process died (killed, or out of memory); run the same command again, with fewer --workers if "
-            "memory is short: what is finished stays"
-        ) from error
-    except BaseException:
-        stop.set()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        parts: dict[str, dict[int, Part]] = {}
+        for unit in units:
+            parts[unit.place] = {} if overwrite else find_parts(unit)
+            report(sum(part.read for part in parts[unit.place].values()))
+            unit.open().begin()
+        jobs = [(unit, number) for unit in units for number in unit.pieces if number not in parts[unit.place]]
+        whole = [unit for unit in units if len(parts[unit.place]) == len(unit.pieces)]
+        _finish(whole, parts, done, errors)
+        with closing(cast(Any, _outcomes(jobs, settings, tokenizer, workers, cluster, report))) as outcomes:
+            for (unit, number), outcome in outcomes:
+                if isinstance(outcome, WriteError):
+                    raise outcome
+                if isinstance(outcome, Part):
+                    parts[unit.place][number] = outcome
+                    if len(parts[unit.place]) == len(unit.pieces):
+                        _finish([unit], parts, done, errors)
+                else:
+                    errors.append(outcome)
+                    refused += [unit] * isinstance(outcome, InvalidData)
+        for unit in refused:
+            unit.open().discard()
+    except (WriteError, ConversionError) as error:
+        errors.append(error)
+    return errors
 
 
-def _convert_here(
-    units: Sequence[Unit],
-    settings: Settings,
-    tokenizer: PreTrainedTokenizerFast,
-    report: Callable[[int], None],
-    done: Done,
-) -> list[Exception]:
-    errors: list[Exception] = []
+def _finish(units: Sequence[Unit], parts: dict[str, dict[int, Part]], done: Done, errors: list[UserError]) -> None:
+    """Make streams of units whose parts are complete."""
     for unit in units:
         try:
-            done(unit, convert_unit(unit, settings, tokenizer, report))
+            done(unit, finish_stream(unit, parts.pop(unit.place)))
+        except WriteError:
+            raise
         except UserError as error:
+            unit.open().discard()
             errors.append(error)
-    return errors
 
 
-def _watch(
-    futures: dict[Future[Manifest], Unit], counts: Any, report: Callable[[int], None], done: Done
-) -> list[Exception]:
-    errors: list[Exception] = []
-    pending = set(futures)
-    while pending:
-        finished, pending = wait(pending, timeout=_POLL, return_when=FIRST_COMPLETED)
-        report(_drain(counts))
-        for future in finished:
-            try:
-                done(futures[future], future.result())
-            except UserError as error:
-                errors.append(error)
-    report(_drain(counts))
-    return errors
+def _outcomes(
+    jobs: Sequence[Job],
+    settings: Settings,
+    tokenizer: PreTrainedTokenizerFast,
+    workers: int,
+    cluster: Client | None,
+    report: Report,
+) -> Iterator[Outcome]:
+    if cluster is not None:
+        from data_prep.cluster import convert_on_cluster
 
-
-def _drain(counts: Any) -> int:
-    total = 0
-    while True:
-        try:
-            total += counts.get_nowait()
-        except queue.Empty:
-            return total
-
-
-def _start(settings: Settings, tokenizer: PreTrainedTokenizerFast, counts: Any, stop: Any) -> None:
-    """Prepare a worker process."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # processes are the parallelism
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells the workers when to stop
-    _Worker.settings, _Worker.tokenizer, _Worker.counts, _Worker.stop = settings, tokenizer, counts, stop
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Without this a worker outlives a killed parent, waiting for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait_for([parent.sentinel])
-        os._exit(1)
-
-
-def _convert(unit: Unit) -> Manifest:
-    return convert_unit(unit, _Worker.settings, _Worker.tokenizer, _count)
-
-
-def _count(rows: int) -> None:
-    if _Worker.stop.is_set():
-        raise _Stopped
-    _Worker.counts.put(rows)
+        return convert_on_cluster(jobs, settings, tokenizer, cluster, report)
+    if min(workers, len(jobs)) <= 1:
+        return convert_here(jobs, settings, tokenizer, report)
+    return convert_in_processes(jobs, settings, tokenizer, min(workers, len(jobs)), report)

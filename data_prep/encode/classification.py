@@ -9,7 +9,7 @@ from tokenizers import Encoding
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from data_prep.encode.limits import Limits
-from data_prep.encode.rows import Outcome, join, tokenize
+from data_prep.encode.rows import Outcome, join, text_or_pair, tokenize
 from data_prep.examples import ClassificationExample, RegressionExample
 
 
@@ -34,5 +34,5 @@ def encode_regression(
 def _tokenize_texts(
     examples: Sequence[ClassificationExample | RegressionExample], tokenizer: PreTrainedTokenizerFast, limits: Limits
 ) -> list[Encoding]:
-    texts = [(example.text, example.second_text) for example in examples]
+    texts = [text_or_pair(example.text, example.second_text) for example in examples]
     return tokenize(tokenizer, texts, "longest_first", limits.max_length)

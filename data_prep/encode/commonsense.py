@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from data_prep.encode.limits import Limits
-from data_prep.encode.rows import Outcome, encodings, join, tokenize
+from data_prep.encode.rows import Outcome, join, tokenize
 from data_prep.examples import ChoiceExample
 
 LONG_CHOICE = "choice longer than the maximum length"
@@ -17,13 +17,13 @@ def encode_choices(
     examples: Sequence[ChoiceExample], tokenizer: PreTrainedTokenizerFast, limits: Limits, evaluation: bool
 ) -> list[Outcome]:
     choices = [choice for example in examples for choice in example.choices]
-    sizes = iter([len(row.ids) for row in encodings(tokenizer(choices, add_special_tokens=False, verbose=False))])
+    sizes = iter([len(row.ids) for row in tokenize(tokenizer, choices, special_tokens=False)])
     longest = [max(next(sizes) for _ in example.choices) for example in examples]
     # One token of the context must be left: the tokenizer refuses to cut a text away altogether.
     room = limits.max_length - tokenizer.num_special_tokens_to_add(pair=True) - 1
     fitting = [example for example, size in zip(examples, longest, strict=True) if size <= room]
     texts = [
-        (example.context, choice) if example.context.strip() else (choice, None)
+        (example.context, choice) if example.context.strip() else choice
         for example in fitting
         for choice in example.choices
     ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from tokenizers import Encoding
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from data_prep.encode.limits import Limits
-from data_prep.encode.rows import Outcome, encodings, join
+from data_prep.encode.rows import Outcome, join, tokenize
 from data_prep.examples import SpanExample
 
 EMPTY_CONTEXT = "context without a token"
@@ -21,19 +22,19 @@ LONG_ANSWER = "answer fits no window"
 def encode_spans(
     examples: Sequence[SpanExample], tokenizer: PreTrainedTokenizerFast, limits: Limits, evaluation: bool
 ) -> list[Outcome]:
-    batch = tokenizer(
-        _cut(tokenizer, [example.question for example in examples], limits.question_length),
-        [example.context for example in examples],
-        truncation="only_second",
-        max_length=limits.max_length,
+    questions = _cut(tokenizer, [example.question for example in examples], limits.question_length)
+    rows = tokenize(
+        tokenizer,
+        list(zip(questions, (example.context for example in examples), strict=True)),
+        "only_second",
+        limits.max_length,
         stride=limits.stride,
-        return_overflowing_tokens=True,
+        offsets=True,
     )
-    windows: list[list[Encoding]] = [[] for _ in examples]
-    owners = cast(list[int], batch["overflow_to_sample_mapping"])
-    for owner, window in zip(owners, encodings(batch), strict=True):
-        windows[owner].append(window)
-    return [_encode_windows(example, rows, limits, evaluation) for example, rows in zip(examples, windows, strict=True)]
+    return [
+        _encode_windows(example, [row, *row.overflowing], limits, evaluation)
+        for example, row in zip(examples, rows, strict=True)
+    ]
 
 
 def _encode_windows(
@@ -71,7 +72,7 @@ def _context(window: Encoding) -> tuple[int, int] | None:
 
 def _context_offsets(window: Encoding, start: int, stop: int) -> NDArray[np.int32]:
     """(L, 2) [start, end) characters of the context, (0, 0) for the other tokens."""
-    offsets = np.array(window.offsets, np.int32)
+    offsets = np.fromiter(chain.from_iterable(window.offsets), np.int32).reshape(-1, 2)
     offsets[:start] = offsets[stop:] = 0
     return offsets
 
@@ -83,8 +84,8 @@ def _locate(
     begins, ends = offsets[start:stop].T
     for span_begin, span_end in spans:
         if begins[0] <= span_begin and span_end <= ends[-1]:
-            first = int(np.searchsorted(ends, span_begin, side="right"))
-            last = int(np.searchsorted(begins, span_end, side="left")) - 1
+            first = int(ends.searchsorted(span_begin, side="right"))
+            last = int(begins.searchsorted(span_end, side="left")) - 1
             if first <= last:
                 return start + first, start + last
     return None
@@ -92,6 +93,8 @@ def _locate(
 
 def _nearest(found: Sequence[tuple[int, int] | None], most: int) -> list[int]:
     """Indices of the windows to train on, in their order: those with an answer first, then the nearest to one."""
+    if len(found) <= most:
+        return list(range(len(found)))
     answered = [index for index, span in enumerate(found) if span]
     distance = [min((abs(index - other) for other in answered), default=index) for index in range(len(found))]
     return sorted(sorted(range(len(found)), key=lambda index: (distance[index], index))[:most])
@@ -99,6 +102,12 @@ def _nearest(found: Sequence[tuple[int, int] | None], most: int) -> list[int]:
 
 def _cut(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], most: int) -> list[str]:
     """The texts, those of more than ``most`` tokens cut after as many."""
-    batch = tokenizer(list(texts), add_special_tokens=False, truncation=True, max_length=most)
-    ends = [encoding.offsets[-1][1] if len(encoding.ids) == most else None for encoding in encodings(batch)]
-    return [text[:end] for text, end in zip(texts, ends, strict=True)]
+    cut = list(texts)
+    long = [index for index, text in enumerate(texts) if len(text) >= most or not text.isascii()]  # others cannot be
+    rows = tokenize(
+        tokenizer, [texts[index] for index in long], "longest_first", most, special_tokens=False, offsets=True
+    )
+    for index, row in zip(long, rows, strict=True):
+        if len(row.ids) == most:
+            cut[index] = texts[index][: row.offsets[-1][1]]
+    return cut

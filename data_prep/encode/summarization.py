@@ -15,8 +15,9 @@ from data_prep.examples import SummaryExample
 def encode_summaries(
     examples: Sequence[SummaryExample], tokenizer: PreTrainedTokenizerFast, limits: Limits, evaluation: bool
 ) -> list[Outcome]:
-    documents = tokenize(tokenizer, [(example.document, None) for example in examples], True, limits.max_length)
-    summaries = tokenize(tokenizer, [(example.summary, None) for example in examples], True, limits.max_target_length)
+    texts, targets = [example.document for example in examples], [example.summary for example in examples]
+    documents = tokenize(tokenizer, texts, "longest_first", limits.max_length)
+    summaries = tokenize(tokenizer, targets, "longest_first", limits.max_target_length)
     return [
         join(
             [document],

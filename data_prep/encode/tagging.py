@@ -11,7 +11,7 @@ from tokenizers import Encoding
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from data_prep.encode.limits import Limits
-from data_prep.encode.rows import Outcome, encodings, join
+from data_prep.encode.rows import Outcome, join, tokenize
 from data_prep.examples import TaggingExample
 
 LONG_SENTENCE = "sentence longer than the maximum length"
@@ -31,10 +31,9 @@ def encode_tags(
     level tokenizers take lists only with a space put in front of the first word, which changes its ids.
     """
     number = {label: index for index, label in enumerate(labels)}
-    batch = tokenizer([" ".join(example.words) for example in examples], return_attention_mask=False, verbose=False)
+    rows = tokenize(tokenizer, [" ".join(example.words) for example in examples], offsets=True)
     return [
-        _encode_sentence(example, row, number, limits, evaluation)
-        for example, row in zip(examples, encodings(batch), strict=True)
+        _encode_sentence(example, row, number, limits, evaluation) for example, row in zip(examples, rows, strict=True)
     ]
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow.parquet as pq
 
-from data_prep.sources.parquet import open_parquet, read_range
-from data_prep.sources.source import BATCH_ROWS, Piece, Rows, SourceError, check_columns, even_pieces
+from data_prep.sources.parquet import batch_rows, open_parquet, read_range
+from data_prep.sources.source import Piece, Rows, SourceError, check_columns, even_pieces
 from recipe.tasks.catalogue import CATALOGUE
 
 
@@ -53,7 +53,7 @@ class LocalSource:
         file = self._open(task, split)
         check_columns(self._path(task, split), columns, file.schema_arrow.names)
         start, stop = piece or (0, file.metadata.num_rows)
-        for batch in read_range(file, columns, start, stop, BATCH_ROWS):
+        for batch in read_range(file, columns, start, stop, batch_rows(file)):
             yield batch.to_pylist()
 
     def _path(self, task: str, split: str) -> str:

@@ -10,7 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_prep.examples import InvalidData
+from data_prep.sources.source import BATCH_ROWS
 
+_BATCH_BYTES = 32 << 20  # of a batch of rows, decompressed
 _BUFFER = 8 << 20  # bytes of a column that are read at a time: its chunks can be hundreds of megabytes
 
 
@@ -55,3 +57,10 @@ def read_range(
                 yield inside
             if position >= stop:
                 return
+
+
+def batch_rows(file: pq.ParquetFile) -> int:
+    """How many rows to read at once: fewer than :data:`BATCH_ROWS` where rows are whole books."""
+    groups = [file.metadata.row_group(index) for index in range(file.num_row_groups)]
+    row_bytes = sum(group.total_byte_size for group in groups) // max(1, file.metadata.num_rows)
+    return max(1, min(BATCH_ROWS, _BATCH_BYTES // max(1, row_bytes)))

@@ -87,7 +87,12 @@ class Selection:
 
     def takes(self, row: int) -> bool:
         """Whether the ``row``-th is taken: they are evenly spaced, for many datasets are sorted by label."""
-        return (row + 1) * self.rows // self.total > row * self.rows // self.total
+        return self.takes_of((row, row + 1)) == 1
+
+    def takes_of(self, piece: Piece) -> int:
+        """How many rows of a piece are taken."""
+        start, stop = piece
+        return stop * self.rows // self.total - start * self.rows // self.total
 
 
 def select(source: Source, task: str, split: str, limit: int | None) -> Selection:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import signal
 import subprocess
 import sys
@@ -16,9 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from data_prep.convert import ConversionError, Settings, Unit, convert_unit, find_finished, plan_units
+from data_prep.convert import ConversionError, Settings, Unit, convert_part, plan_units
 from data_prep.encode import Limits
 from data_prep.examples import InvalidData
+from data_prep.finish import find_finished, find_parts
+from data_prep.folder import WriteError
 from data_prep.sources import SourceError
 from data_prep.workers import convert_units
 from recipe.data.manifest import Manifest
@@ -53,8 +54,16 @@ def unit_of(settings: Settings, tokenizer: PreTrainedTokenizerFast, split: str =
     return unit
 
 
-def convert_one(settings: Settings, tokenizer: PreTrainedTokenizerFast, split: str = "train") -> Manifest:
-    return convert_unit(unit_of(settings, tokenizer, split), settings, tokenizer, lambda _: None)
+def convert_one(settings: Settings, tokenizer: PreTrainedTokenizerFast, overwrite: bool = False) -> Manifest:
+    made: list[Manifest] = []
+    units = [unit_of(settings, tokenizer)]
+    errors = convert_units(
+        units, settings, tokenizer, 1, lambda _: None, lambda _, manifest: made.append(manifest), overwrite=overwrite
+    )
+    for error in errors:
+        raise error
+    (manifest,) = made
+    return manifest
 
 
 def convert_tasks(store: Path, tokenizer: PreTrainedTokenizerFast, workers: int) -> None:
@@ -124,10 +133,79 @@ def test_a_failed_conversion_leaves_the_old_stream_and_nothing_else(
     convert_one(settings, tokenizer)
     before = content(tmp_path / "store")
     write_cola(raw, "train", ["fine", "wrong label"], [1, 7])
-    with pytest.raises(InvalidData, match=r"cola/train, row 2 of those read: .*label 7"):
+    with pytest.raises(InvalidData, match=r"cola/train, row 1 \(the first is 0\): .*label 7"):
         convert_one(settings, tokenizer)
     assert content(tmp_path / "store") == before
-    assert [path.name for path in Path(unit_of(settings, tokenizer).folder).parent.iterdir()] == ["train"]
+    assert [path.name for path in Path(unit_of(settings, tokenizer).place).parent.iterdir()] == ["train"]
+
+
+def test_parts_that_are_finished_are_not_converted_again(raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
+    write_cola(raw, "train", ["text"] * 45_000, [0] * 45_000)
+    settings = Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS, limit=450)
+    unit = unit_of(settings, tokenizer)
+    unit.open().begin()
+    convert_part(unit, 1, settings, tokenizer, lambda _: None)
+    assert list(unit.pieces) == [0, 1, 2] and list(find_parts(unit)) == [1]
+    record = next((tmp_path / "store").rglob("part-00001.00000.mds.zstd"))
+    made = record.stat().st_ino
+
+    reports: list[int] = []
+    assert convert_units([unit], settings, tokenizer, 1, reports.append, lambda *_: None) == []
+    assert sum(reports) == 450 and reports[0] == 200  # the first is of what was there
+    assert (Path(unit.place) / record.name).stat().st_ino == made
+
+
+def test_a_damaged_record_or_a_lost_shard_is_converted_again(
+    raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+):
+    write_cola(raw, "train", ["text"] * 60_000, [0] * 60_000)
+    settings = Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS, limit=60)
+    unit = unit_of(settings, tokenizer)
+    folder = Path(f"{unit.place}.partial-{unit.settings[:8]}")
+    unit.open().begin()
+    for number in unit.pieces:
+        convert_part(unit, number, settings, tokenizer, lambda _: None)
+    assert list(find_parts(unit)) == [0, 1, 2]
+    (folder / "part-00000.json").write_text("{}")
+    (folder / "part-00002.00000.mds.zstd").unlink()
+    assert list(find_parts(unit)) == [1]
+
+
+def test_parts_with_other_settings_are_swept_away(raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
+    settings = Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS)
+    left = unit_of(dataclasses.replace(settings, limit=5), tokenizer)
+    left.open().begin()
+    assert [path.name for path in Path(left.place).parent.iterdir()] != ["train"]
+    convert_one(settings, tokenizer)
+    assert [path.name for path in Path(left.place).parent.iterdir()] == ["train"]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_run_killed_while_publishing_is_finished_by_the_next(
+    moment: str, raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+):
+    """All files are there; the process died before the new stream's renaming, or before the old one's removal."""
+    settings = Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS)
+    manifest = convert_one(settings, tokenizer)
+    unit = unit_of(settings, tokenizer)
+    place, before = Path(unit.place), content(tmp_path / "store")
+    if moment == "before":
+        place.rename(f"{place}.partial-{unit.settings[:8]}")
+        Path(f"{place}.partial-{unit.settings[:8]}", "part-00000.json").write_text("{}")
+    Path(f"{place}.partial-replaced").mkdir()
+    assert find_finished(unit) == manifest
+    assert content(tmp_path / "store") == before and [path.name for path in place.parent.iterdir()] == ["train"]
+
+
+def test_converting_again_when_told_to_gives_the_same_bytes(
+    raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+):
+    settings = Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS)
+    convert_one(settings, tokenizer)
+    (manifest,) = tmp_path.glob("store/*/cola/train/manifest.json")
+    first, before = manifest.stat().st_ino, content(tmp_path / "store")
+    convert_one(settings, tokenizer, overwrite=True)
+    assert content(tmp_path / "store") == before and manifest.stat().st_ino != first
 
 
 def test_nothing_usable_is_an_error_that_counts_the_reasons(
@@ -140,8 +218,23 @@ def test_nothing_usable_is_an_error_that_counts_the_reasons(
 
 def test_a_store_that_cannot_be_written_is_named(raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(ConversionError, match=r"file.*cannot write the store"):
+    with pytest.raises(WriteError, match=r"file.*cannot write the store"):
         convert_one(Settings(str(tmp_path / "file"), f"local:{raw}", LIMITS), tokenizer)
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_with_the_path_and_the_next_run_goes_on(tmp_path: Path, tiny_tokenizer_folder: str):
+    """The limit of a file's size stands in for the disk's: the system refuses the write in the same way."""
+    raw, store = tmp_path / "raw", tmp_path / "store"
+    write_cola(raw, "train", [f"text number {i}" for i in range(40)], [i % 2 for i in range(40)])
+    write_cola(raw, "validation", [f"text {i} {hash(str(i))}" for i in range(2000)], [i % 2 for i in range(2000)])
+    options = f"--source local:{raw} --tokenizer {tiny_tokenizer_folder} --workers 1"
+    command = f"{sys.executable} -m data_prep {store} {options}"
+    full = subprocess.run(f"ulimit -f 16; {command}", shell=True, capture_output=True, text=True, timeout=300)
+    assert full.returncode == 2, full.stderr
+    assert "cola/validation.partial-" in full.stderr and "cannot write the store: File too large" in full.stderr
+    again = subprocess.run(command.split(), capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0 and "1 streams converted, 1 already there" in again.stdout
 
 
 def test_one_failing_unit_does_not_stop_the_others(raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
@@ -159,19 +252,6 @@ def test_a_missing_split_names_the_ones_that_could_serve(raw: Path, tmp_path: Pa
         unit_of(Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS), tokenizer, "validation")
 
 
-def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(
-    raw: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
-):
-    settings = Settings(str(tmp_path / "store"), f"local:{raw}", LIMITS)
-    parent = Path(unit_of(settings, tokenizer).folder).parent
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    for process in (gone.pid, os.getpid(), os.getppid()):
-        (parent / f"train.partial-{process}").mkdir(parents=True)
-    convert_one(settings, tokenizer)
-    assert sorted(path.name for path in parent.iterdir()) == ["train", f"train.partial-{os.getppid()}"]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_killed_conversion_is_taken_up_as_if_nothing_had_happened(
@@ -187,7 +267,7 @@ def test_a_killed_conversion_is_taken_up_as_if_nothing_had_happened(
 
     store = tmp_path / "store"
     killed = start(store)
-    while not list(store.glob("*/cola/train.partial-*")):
+    while not list(store.glob("*/cola/train.partial-*/part-*.json")):
         assert killed.poll() is None, killed.communicate()
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)

@@ -1,0 +1,199 @@
+"""Conversion straight into a bucket: an S3 server on loopback, killed runs, cut connections."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import random
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import boto3
+import pyarrow.parquet as pq
+import pytest
+from moto.server import ThreadedMotoServer
+
+from data_prep import __main__ as cli
+from data_prep import folder
+from data_prep.miniature import generate
+from recipe.data.store import open_store
+from recipe.data.tokenizer import load_tokenizer
+from recipe.tasks.catalogue import get_task
+
+pytestmark = pytest.mark.slow
+
+TASKS = ("cola", "rte", "copa", "squad", "xsum", "sciq")
+
+
+class Bucket:
+    """A bucket on a server that can be stopped and started again with all that it holds."""
+
+    def __init__(self) -> None:
+        self.server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        self.server.start()
+        _, self.port = self.server.get_host_and_port()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self):
+        return boto3.client("s3", endpoint_url=self.endpoint)
+
+    def content(self, prefix: str) -> dict[str, bytes]:
+        """Every object whose key starts with ``prefix``, by the rest of its key."""
+        client = self.client()
+        return {
+            name: client.get_object(Bucket="bucket", Key=prefix + name)["Body"].read() for name in self.names(prefix)
+        }
+
+    def names(self, prefix: str) -> list[str]:
+        """The keys of those objects, without the prefix."""
+        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix=prefix)
+        return [entry["Key"].removeprefix(prefix) for page in pages for entry in page.get("Contents", ())]
+
+    def restart(self) -> None:
+        self.server = ThreadedMotoServer("127.0.0.1", self.port, verbose=False)
+        self.server.start()
+
+
+class RequestCount(logging.Handler):
+    """Counts what the server was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+        logging.getLogger("werkzeug").addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.count += 1
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    opened = Bucket()
+    monkeypatch.setenv("S3_ENDPOINT_URL", opened.endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # no long waits where a test has stopped the server
+    folder._uploader.cache_clear()  # the client of an earlier test's server
+    opened.client().create_bucket(Bucket="bucket")
+    yield opened
+    opened.server.stop()
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Six tasks of every family, a few hundred rows each."""
+    root = tmp_path_factory.mktemp("raw")
+    for key in TASKS:
+        (root / key).mkdir()
+        for split, count in (("train", 300), (get_task(key).evaluation_splits[0], 40)):
+            pq.write_table(generate(key, split, count), root / key / f"{split}.parquet")
+    return f"local:{root}"
+
+
+def arguments(store: str, source: str, tokenizer: str, *more: str) -> list[str]:
+    return [store, "--source", source, "--tokenizer", tokenizer, "--max-length", "64", "--workers", "1", *more]
+
+
+def test_ten_kills_leave_no_trace(bucket: Bucket, raw: str, tiny_tokenizer_folder: str):
+    """SIGKILL after a random number of requests, start again: the same objects as without, and not one more."""
+    context = multiprocessing.get_context("forkserver")  # starts a process without importing everything again
+    context.set_forkserver_preload(["data_prep.run"])
+    requests = RequestCount()
+
+    def start(prefix: str) -> BaseProcess:
+        process = context.Process(
+            target=cli.main, args=(arguments(f"s3://bucket/{prefix}", raw, tiny_tokenizer_folder),)
+        )
+        process.start()
+        return process
+
+    start("undisturbed").join()
+    needed = requests.count
+    expected = bucket.content("undisturbed/")
+    assert len(expected) == len(TASKS) * 2 * 4  # splits; shard, index, lengths, manifest
+
+    rng = random.Random(3)
+    seen: list[int] = []
+    for _ in range(10):
+        last = requests.count + rng.randint(1, needed // 2)
+        process = start("killed")
+        while requests.count < last:
+            assert process.is_alive(), "the conversion was over before it could be killed ten times"
+            time.sleep(0.001)
+        process.kill()
+        process.join()
+        seen.append(len(bucket.names("killed/")))
+    assert seen[0] < seen[-1], f"objects after each kill: {seen}"
+    start("killed").join()
+    assert bucket.content("killed/") == expected
+
+
+def test_training_reads_it_and_other_settings_replace_it(
+    bucket: Bucket, raw: str, tiny_tokenizer_folder: str, tmp_path: Path
+):
+    store, tokenizer = "s3://bucket/store/", load_tokenizer(tiny_tokenizer_folder)
+    chosen = ("--tasks", "copa,squad")
+    assert cli.main(arguments(store, raw, tiny_tokenizer_folder, *chosen)) == 0
+    opened = open_store(store, tokenizer, ["copa", "squad"], "train", str(tmp_path / "cache"))
+    assert len(opened) == 600
+    assert all(len(opened[n]["tokens"]) == opened[n]["row_lengths"].sum() for n in range(0, 600, 50))
+
+    assert cli.main(arguments(store, raw, tiny_tokenizer_folder, *chosen, "--limit", "7")) == 0
+    assert cli.main(arguments("s3://bucket/fresh", raw, tiny_tokenizer_folder, *chosen, "--limit", "7")) == 0
+    assert bucket.content("store/") == bucket.content("fresh/")
+
+
+def test_what_is_wrong_with_a_bucket_is_one_line(
+    bucket: Bucket,
+    raw: str,
+    tiny_tokenizer_folder: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    def fails(store: str, message: str) -> None:
+        assert cli.main(arguments(store, raw, tiny_tokenizer_folder, "--tasks", "copa")) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1, error
+
+    fails("s3://missing/store", "there is no such bucket")
+    fails("ftp://bucket/store", "ftp://bucket/store: expected a folder or s3://")
+    bucket.server.stop()
+    fails("s3://bucket/store", "check the address and the connection")
+    bucket.restart()
+    folder._uploader.cache_clear()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    fails("s3://bucket/store", "give credentials where")
+
+
+def test_a_run_whose_server_goes_away_is_taken_up_by_the_next(
+    bucket: Bucket, raw: str, tiny_tokenizer_folder: str, capsys: pytest.CaptureFixture[str]
+):
+    command = arguments("s3://bucket/cut", raw, tiny_tokenizer_folder)
+
+    def stop_after_the_first_stream() -> None:
+        while not any(name.endswith("manifest.json") for name in bucket.names("cut/")):
+            time.sleep(0.01)
+        bucket.server.stop()
+
+    watcher = threading.Thread(target=stop_after_the_first_stream)
+    watcher.start()
+    assert cli.main(command) == 2
+    watcher.join()
+    error = capsys.readouterr().err
+    assert "s3://bucket/cut/" in error and "the same command goes on" in error.splitlines()[-1]
+    bucket.restart()
+    assert 0 < len(bucket.names("cut/")) < len(TASKS) * 2 * 4
+    assert cli.main(command) == 0
+    assert cli.main(arguments("s3://bucket/whole", raw, tiny_tokenizer_folder)) == 0
+    assert bucket.content("cut/") == bucket.content("whole/")
