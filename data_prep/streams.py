@@ -111,14 +111,25 @@ def read_shard(stream: Stream, shard: dict[str, Any]) -> Iterator[Sample]:
     Raises:
         StoreError: It is missing or damaged. The index is trusted: it has a seal of its own.
     """
-    raw = _read_raw(stream, shard)
+    raw, offsets = _open_shard(stream, shard)
     reader = MDSReader.from_json("", None, shard)
-    count = int(np.frombuffer(raw, np.uint32, 1)[0])
-    offsets = np.frombuffer(raw, np.uint32, count + 1, 4).tolist()
-    if count != shard["samples"]:
-        raise StoreError(f"{stream.folder}: the index has {shard['samples']} examples, the shard {count}; {stream.fix}")
     for begin, end in pairwise(offsets):
         yield reader.decode_sample(raw[begin:end])
+
+
+def read_example(stream: Stream, shard: dict[str, Any], place: int) -> Sample:
+    """The example at a place of one shard; otherwise as :func:`read_shard`."""
+    raw, offsets = _open_shard(stream, shard)
+    return MDSReader.from_json("", None, shard).decode_sample(raw[offsets[place] : offsets[place + 1]])
+
+
+def _open_shard(stream: Stream, shard: dict[str, Any]) -> tuple[bytes, list[int]]:
+    """The raw shard, and where in it each example begins and the last one ends."""
+    raw = _read_raw(stream, shard)
+    count = int(np.frombuffer(raw, np.uint32, 1)[0])
+    if count != shard["samples"]:
+        raise StoreError(f"{stream.folder}: the index has {shard['samples']} examples, the shard {count}; {stream.fix}")
+    return raw, np.frombuffer(raw, np.uint32, count + 1, 4).tolist()
 
 
 def _read_raw(stream: Stream, shard: dict[str, Any]) -> bytes:

@@ -7,7 +7,6 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from data_prep.overlap.keys import BANDS
 from data_prep.overlap.match import find_matches
 from data_prep.overlap.report import Quote, write_report
 from data_prep.overlap.shares import sum_up
-from data_prep.streams import Sample, list_one_tokenizer, read_shard
+from data_prep.streams import list_one_tokenizer, read_example
 from recipe.data.stream_files import StoreError, read_stream_files
 from recipe.errors import UserError
 from recipe.tasks.catalogue import get_task
@@ -114,17 +113,12 @@ def _open_streams(options: argparse.Namespace) -> list[IndexedStream]:
 
 
 def _quote(index: KeyIndex, tokenizer: PreTrainedTokenizerFast) -> Quote:
-    @lru_cache(maxsize=2)
-    def shard_of(stream: int, shard: int) -> list[Sample]:
-        one = index.streams[stream]
-        return list(read_shard(one.stream, one.files.shards[shard]))
-
     def quote(example: int) -> list[str]:
         stream = int(index.stream_of[example])
         one, place = index.streams[stream], example - int(index.starts[stream])
         ends = np.cumsum([shard["samples"] for shard in one.files.shards])
         shard = int(np.searchsorted(ends, place, side="right"))
         inside = place - int(ends[shard]) + one.files.shards[shard]["samples"]
-        return one.texts(shard_of(stream, shard)[inside], tokenizer)
+        return one.texts(read_example(one.stream, one.files.shards[shard], inside), tokenizer)
 
     return quote

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing import get_context
 from typing import Any
 
@@ -21,6 +21,7 @@ from recipe.data.stream_files import StreamFiles
 from recipe.tasks.catalogue import get_task
 
 _BATCH = 512  # examples; few enough that long ones stay small
+_PIECE = 32  # batches that are kept in memory, then written
 
 Report = Callable[[int], None]  # told how many more examples were handled
 
@@ -105,27 +106,41 @@ def build_index(
         StoreError: A shard is damaged.
     """
     jobs = [(one, shard) for one in streams for shard in one.files.shards]
-    folders = [os.path.join(folder, str(number)) for number in range(len(jobs))]
+    places = [os.path.join(folder, str(number)) for number in range(len(jobs))]
     if min(workers, len(jobs)) <= 1:
-        for (one, shard), place in zip(jobs, folders, strict=True):
-            report(_index_shard(one, shard, tokenizer, place))
-        return KeyIndex(streams, folders)
+        pieces = []
+        for (one, shard), place in zip(jobs, places, strict=True):
+            pieces.append(_index_shard(one, shard, tokenizer, place))
+            report(shard["samples"])
+        return KeyIndex(streams, list(chain(*pieces)))
     context = get_context("spawn")  # the tokenizer's threads do not survive a fork
     with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_silence_threads) as pool:
-        futures = [pool.submit(_index_shard, *job, tokenizer, place) for job, place in zip(jobs, folders, strict=True)]
+        futures = {
+            pool.submit(_index_shard, *job, tokenizer, place): job for job, place in zip(jobs, places, strict=True)
+        }
         for future in as_completed(futures):
-            report(future.result())
-    return KeyIndex(streams, folders)
+            future.result()
+            report(futures[future][1]["samples"])
+        return KeyIndex(streams, list(chain(*(future.result() for future in futures))))
 
 
 def _silence_threads() -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # processes are the parallelism
 
 
-def _index_shard(one: IndexedStream, shard: dict[str, Any], tokenizer: PreTrainedTokenizerFast, folder: str) -> int:
-    """Write the keys of one shard's examples; returns how many there are."""
-    samples = read_shard(one.stream, shard)
-    batches = [_index_batch(one, batch, tokenizer) for batch in iter(lambda: list(islice(samples, _BATCH)), [])]
+def _index_shard(
+    one: IndexedStream, shard: dict[str, Any], tokenizer: PreTrainedTokenizerFast, place: str
+) -> list[str]:
+    """Write the keys of one shard's examples; returns the folders of its pieces."""
+    samples, folders = read_shard(one.stream, shard), []
+    batches = (_index_batch(one, batch, tokenizer) for batch in iter(lambda: list(islice(samples, _BATCH)), []))
+    while piece := list(islice(batches, _PIECE)):
+        folders.append(f"{place}-{len(folders)}")
+        _write_piece(piece, folders[-1])
+    return folders
+
+
+def _write_piece(batches: Sequence[ExampleKeys], folder: str) -> None:
     os.makedirs(folder)
     owners = _shifted([batch.owners for batch in batches], [len(batch.whole) for batch in batches])
     starts = _shifted([batch.starts[1:] for batch in batches], [len(batch.shingles) for batch in batches])
@@ -142,7 +157,6 @@ def _index_shard(one: IndexedStream, shard: dict[str, Any], tokenizer: PreTraine
     with open(os.path.join(folder, "shingles"), "wb") as file:
         for batch in batches:
             batch.shingles.tofile(file)
-    return len(arrays["whole"])
 
 
 def _shifted(parts: Sequence[NDArray[np.int64]], sizes: Sequence[int]) -> list[NDArray[np.int64]]:
