@@ -65,6 +65,11 @@ def test_an_undamaged_store_is_well_and_shows_its_examples(store: Path, capsys: 
     assert {path: path.read_bytes() for path in files_of(store)} == before
 
 
+def test_labels_that_the_training_split_decides_are_well(tmp_path: Path, tiny_tokenizer_folder: str):
+    convert_miniature(str(tmp_path / "store"), tiny_tokenizer_folder, ["ptb_parsing", "stsb"], rows=20)
+    assert not is_damaged(tmp_path / "store")
+
+
 def test_each_of_a_hundred_flipped_bytes_is_found_by_verify_and_by_training(
     store: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ):
