@@ -20,6 +20,7 @@ from composer.loggers import LoggerDestination, MLFlowLogger, TensorboardLogger,
 from composer.utils import dist, reproducibility
 
 import recipe.config
+from recipe.algorithms.idle_heads import FreezeIdleHeads
 from recipe.algorithms.log_n_scaling import LogNLossScaling
 from recipe.algorithms.r3f import R3F, R4F
 from recipe.callbacks.aggregate import Aggregate, BestCheckpoint
@@ -140,8 +141,11 @@ def build_callbacks(config: TrainConfig, folder: RunFolder, model: MultitaskMode
 
 
 def build_algorithms(config: TrainConfig, model: MultitaskModel) -> list[Algorithm]:
-    """The algorithms that the YAML switches on."""
-    algorithms: list[Algorithm] = [build_clipping(config.optimizer)]
+    """What every run needs, and the algorithms that the YAML switches on."""
+    algorithms: list[Algorithm] = [
+        build_clipping(config.optimizer),
+        FreezeIdleHeads(lambda tasks: model.network.idle_parameters(tasks)),  # FSDP may yet wrap the network
+    ]
     if config.algorithms.log_n_scaling:
         algorithms.append(LogNLossScaling(model.log_outcomes))
     if config.algorithms.r3f.enabled:

@@ -28,9 +28,16 @@ from recipe.tasks import Task
 
 
 class Planned(NamedTuple):
-    """A microbatch to read: ids (B,) of its examples, and their weights (B,) unless all weigh 1."""
+    """A microbatch to read.
+
+    Attributes:
+        ids: Of its examples (B,).
+        step_tasks: Indices of the tasks in the whole step, all ranks'; None in evaluation.
+        weights: Of its examples (B,); None: all weigh 1.
+    """
 
     ids: Ids
+    step_tasks: NDArray[np.int32] | None = None
     weights: NDArray[np.float32] | None = None
 
 
@@ -66,6 +73,8 @@ class MicrobatchDataset(Dataset[Microbatch]):
         ids = planned.ids[by_task]
         examples = [(self.store.tasks[self.store.task_of[i]], self.store[int(i)]) for i in ids]
         microbatch = collate(examples, self.pad_token_id)
+        if planned.step_tasks is not None:
+            microbatch["step_tasks"] = tuple(self.store.tasks[index].key for index in planned.step_tasks)
         if planned.weights is not None:
             microbatch["weights"] = torch.from_numpy(planned.weights[by_task])
         return microbatch
@@ -117,10 +126,11 @@ class PlanSampler(DistributedSampler):
 
     def _own_microbatches(self, step: Ids) -> list[Planned]:
         own = cut_step(self.examples, step, self.settings, self.num_replicas)[self.rank]
+        tasks = np.unique(self.examples.task[step])
         if self.settings.weighting is Weighting.EXAMPLES:
-            return [Planned(ids) for ids in own]
+            return [Planned(ids, tasks) for ids in own]
         weights = step_weights(self.examples.task, step)
-        return [Planned(ids, weights[self.examples.task[ids]]) for ids in own]
+        return [Planned(ids, tasks, weights[self.examples.task[ids]]) for ids in own]
 
 
 class EvaluationSampler(DistributedSampler):

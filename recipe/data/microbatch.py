@@ -52,6 +52,7 @@ class Microbatch(_Rows, total=False):
     """Rows sorted so that every task's are contiguous; segments list them in order."""
 
     weights: Tensor  # (B,) float32: what each example's loss is multiplied by; absent: 1
+    step_tasks: tuple[str, ...]  # keys of the tasks in the whole step, all ranks'; training only
 
 
 Batch = list[Microbatch]  # what a rank's loader yields for one optimiser step

@@ -5,7 +5,7 @@ R rows of the microbatch, L tokens of a row, H hidden size; r rows and b example
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -59,10 +59,6 @@ class MultitaskNetwork(nn.Module):
         """Shard transformer layers as units of their own; embeddings, heads and tied weights stay in the root unit."""
         return isinstance(module, self._layer_types)
 
-    def activation_checkpointing_fn(self, module: nn.Module) -> bool:
-        """Recompute transformer layers, where activation checkpointing is on."""
-        return isinstance(module, self._layer_types)
-
     def forward(self, microbatch: Microbatch) -> Outputs:
         """One backbone forward for all rows, then each segment by its head.
 
@@ -76,8 +72,14 @@ class MultitaskNetwork(nn.Module):
         """
         hidden = self._encode(microbatch) if not self.is_encoder_decoder else self._encode_and_decode(microbatch)
         if torch.is_grad_enabled():
-            hidden = hidden + self._touch_idle_parameters({_head_key(segment) for segment in microbatch["segments"]})
+            busy = {_head_key(segment["task"], segment["family"]) for segment in microbatch["segments"]}
+            hidden = hidden + self._touch(self._idle_modules(busy))
         return [self._predict(segment, hidden, microbatch["input_ids"]) for segment in microbatch["segments"]]
+
+    def idle_parameters(self, tasks: Collection[str]) -> list[nn.Parameter]:
+        """Parameters that no example of these tasks reaches: other tasks' heads, and an untied output layer."""
+        busy = {_head_key(task.key, task.family.value) for task in map(get_task, tasks)}
+        return [parameter for module in self._idle_modules(busy) for parameter in module.parameters()]
 
     def generate(self, microbatch: Microbatch, max_new_tokens: int, synced: bool = False) -> Tensor:
         """Greedy summaries (R, at most 1 + max_new_tokens) as token ids, whatever search the backbone's config prefers.
@@ -125,7 +127,7 @@ class MultitaskNetwork(nn.Module):
         if family is Family.SUMMARIZATION:
             states = hidden[rows, : segment["target_ids"].shape[1]]
             return {"logits": self.backbone.lm_head(states) + self.backbone.final_logits_bias}
-        head = self.heads[_head_key(segment)]
+        head = self.heads[_head_key(segment["task"], segment["family"])]
         if family is Family.MRC:
             start, end = head(hidden[rows])
             impossible = ~valid_positions(segment["context"], hidden.shape[1])
@@ -146,22 +148,31 @@ class MultitaskNetwork(nn.Module):
         last = torch.where(input_ids == self.backbone.config.eos_token_id, position, 0).amax(dim=1)
         return hidden[torch.arange(hidden.shape[0], device=hidden.device), last]
 
-    def _touch_idle_parameters(self, busy: Set[str]) -> Tensor | float:
-        """0, depending on every parameter that this microbatch leaves idle; ``busy`` are the heads it does not.
+    def _idle_modules(self, busy: Set[str]) -> list[nn.Module]:
+        """What is left to do nothing when these heads are busy."""
+        idle = [head for key, head in self.heads.items() if key not in busy]
+        if self.is_encoder_decoder and not self.backbone.config.tie_word_embeddings and _GENERATION not in busy:
+            idle.append(self.backbone.lm_head)
+        return idle
+
+    @staticmethod
+    def _touch(idle: Iterable[nn.Module]) -> Tensor | float:
+        """0, depending on every parameter of modules that a microbatch leaves idle.
 
         Ranks see different tasks: without it DDP and FSDP2 would wait for, or mix up, gradients that only some have.
         Weights are read as forwards read them, so that R4F's estimate of their norm advances alike on every rank.
         """
-        idle = [module for key, head in self.heads.items() if key not in busy for module in head.modules()]
-        tensors = [tensor for m in idle if isinstance(m, nn.Linear) for tensor in (m.weight, m.bias)]
-        if self.is_encoder_decoder and not self.backbone.config.tie_word_embeddings:
-            tensors.append(self.backbone.lm_head.weight)
+        layers = [layer for module in idle for layer in module.modules() if isinstance(layer, nn.Linear)]
+        tensors = [tensor for layer in layers for tensor in (layer.weight, layer.bias) if tensor is not None]
         return 0.0 * sum((tensor.sum(dtype=torch.float32) for tensor in tensors), start=0.0)
 
 
-def _head_key(segment: Mapping[str, Any]) -> str:
-    """The head that serves a segment; summarization has none and its family's name is no head's."""
-    return segment["task"] if segment["family"] == Family.CLASSIFICATION.value else segment["family"]
+_GENERATION = Family.SUMMARIZATION.value  # served by the backbone's own output layer, no head has this key
+
+
+def _head_key(task: str, family: str) -> str:
+    """The head that serves a task: its own for classification, else its family's."""
+    return task if family == Family.CLASSIFICATION.value else family
 
 
 def _build_heads(backbone: PreTrainedModel, tasks: Iterable[Task]) -> nn.ModuleDict:
