@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,29 @@ TINY = {
         "intermediate_size": 64,
         "max_position_embeddings": 130,
     },
+    "modernbert": {
+        "model_type": "modernbert",
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "max_position_embeddings": 128,
+    },
+    "deberta": {
+        "model_type": "deberta-v2",
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "max_position_embeddings": 128,
+        "relative_attention": True,
+        "position_biased_input": False,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_buckets": 16,
+        "norm_rel_ebd": "layer_norm",
+        "share_att_key": True,
+        "type_vocab_size": 0,
+    },
     "bart": {
         "model_type": "bart",
         "d_model": 32,
@@ -37,28 +61,30 @@ TINY = {
 }
 
 
-def launch(path: Path, *overrides: str, ranks: int = 1) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "composer.cli.launcher",
-        "-n",
-        str(ranks),
-        "recipe/train.py",
-        str(path),
-        *overrides,
-    ]
+def launch(path: Path, *overrides: str, ranks: int = 1, script: str = "recipe/train.py") -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "composer.cli.launcher", "-n", str(ranks), script, str(path), *overrides]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
 
 
-def run(path: Path, *overrides: str, ranks: int = 1) -> str:
-    process = launch(path, *overrides, ranks=ranks)
+def run(path: Path, *overrides: str, ranks: int = 1, script: str = "recipe/train.py") -> str:
+    process = launch(path, *overrides, ranks=ranks, script=script)
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
     return output
+
+
+def train_with_sgd(path: Path, ranks: int) -> None:
+    """A run under plain SGD, as Adam would hide gradients of another scale; its first weights are kept as start.pt."""
+    run(path, ranks=ranks, script="tests/recipe/train_with_sgd.py")
+
+
+def training_losses(folder: Path) -> list[tuple[int, float]]:
+    """Step and loss, as a run recorded them."""
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [(record["step"], record["loss/train/total"]) for record in records if "loss/train/total" in record]
 
 
 def final_weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -1,0 +1,99 @@
+"""Runs that are interrupted and continued: killed, stopped by hand, gone on with on another number of ranks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from recipe.checkpoint import latest_checkpoint, read_checkpoint
+from tests.tiny_run import final_weights, launch, run, train_with_sgd, training_losses
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_mid_epoch_and_resumed_ends_bitwise_as_an_uninterrupted_one(run_yaml, tmp_path):
+    overrides = ("save_interval=2ba", "max_duration=8ba", "keep_checkpoints=-1")
+    run(run_yaml, *overrides, "run_name=whole")
+
+    killed = tmp_path / "runs" / "killed"
+    process = launch(run_yaml, *overrides, "run_name=killed")
+    _wait_for_checkpoint(killed / "checkpoints", process)
+    _kill_all(process)
+    stopped_at = latest_checkpoint(killed / "checkpoints")
+    assert stopped_at is not None and read_checkpoint(stopped_at).batch < 8
+    run(run_yaml, *overrides, "run_name=killed")
+
+    whole, resumed = final_weights(tmp_path / "runs" / "whole"), final_weights(killed)
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert training_losses(tmp_path / "runs" / "whole") == training_losses(killed)
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_run_that_the_same_command_finishes(run_yaml, tmp_path):
+    folder = tmp_path / "runs" / "tiny"
+    process = launch(run_yaml, "max_duration=400ba", "save_interval=1000ba")
+    _wait_for(lambda: (folder / "metrics.jsonl").is_file() and len(training_losses(folder)) > 1, process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "run the same command to go on" in output
+    assert 'recipe/train.py", line' not in output, "the launcher may show its own interruption, but not the run's"
+    saved = latest_checkpoint(folder / "checkpoints")
+    assert saved is not None
+    done = read_checkpoint(saved).batch
+    run(run_yaml, f"max_duration={done + 2}ba", "save_interval=1000ba")
+    finished = latest_checkpoint(folder / "checkpoints")
+    assert finished is not None and read_checkpoint(finished).batch == done + 2
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_the_same_steps_on_another_number_of_ranks(run_yaml, tmp_path):
+    """One rank, two, one again: same examples in every step, so (SGD, no dropout, no noise) the same weights."""
+    whole = _configure(run_yaml, tmp_path, "whole")
+    train_with_sgd(whole, ranks=1)
+    elastic = _configure(run_yaml, tmp_path, "elastic")
+    checkpoints = tmp_path / "runs" / "elastic" / "checkpoints"
+    for ranks, until in ((1, 2), (2, 4), (1, 6)):
+        train_with_sgd(elastic, ranks)
+        for later in range(until + 1, 7):
+            (checkpoints / f"ep0-ba{later}-rank0.pt").unlink(missing_ok=True)
+    one, other = final_weights(tmp_path / "runs" / "whole"), final_weights(tmp_path / "runs" / "elastic")
+    for name, value in one.items():
+        torch.testing.assert_close(other[name], value, rtol=0, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def _configure(run_yaml: Path, folder: Path, name: str) -> Path:
+    config = yaml.safe_load(run_yaml.read_text())
+    config |= {"run_name": name, "max_duration": "6ba", "save_interval": "2ba", "keep_checkpoints": -1}
+    config["backbone"]["dropout"] = 0.0
+    config["algorithms"] = {"r3f": {"enabled": False}}
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def _wait_for_checkpoint(folder: Path, process: subprocess.Popen[str]) -> None:
+    _wait_for(lambda: latest_checkpoint(folder) is not None, process)
+
+
+def _wait_for(condition, process: subprocess.Popen[str], timeout: float = 300) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "the run did not come so far"
+        time.sleep(0.05)
+
+
+def _kill_all(launcher: subprocess.Popen[str]) -> None:
+    """SIGKILL for the ranks first, so that the launcher cannot end them gently."""
+    children = subprocess.run(["pgrep", "-P", str(launcher.pid)], text=True, capture_output=True).stdout.split()
+    for pid in (*map(int, children), launcher.pid):
+        os.kill(pid, signal.SIGKILL)
+    launcher.communicate()
