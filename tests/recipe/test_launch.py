@@ -1,0 +1,117 @@
+"""Two machines, as near as one gets: two launchers, each with shared memory and temporary files of its own."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from recipe.checkpoint import latest_checkpoint
+from tests.tiny_run import ROOT
+
+LAUNCH = ROOT / "docs" / "launch"
+APART = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /dev/shm && exec "$@"', "sh"]
+
+# `srun` as the Slurm file uses it: the command once on each node, with the node's number.
+SRUN = f"""#!/bin/bash
+for node in 0 1; do
+  mkdir -p "$NODES/$node"
+  SLURM_NODEID=$node TMPDIR="$NODES/$node" {shlex.join(APART)} "$@" &
+done
+wait -n && wait -n
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    if subprocess.run([*APART, "true"], capture_output=True).returncode:
+        pytest.skip("two launchers can only stand for two machines where mount namespaces are allowed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    programs = tmp_path / "programs"
+    for name, text in {"srun": SRUN, "scontrol": "#!/bin/sh\necho 127.0.0.1\n"}.items():
+        programs.mkdir(exist_ok=True)
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "NODES": str(tmp_path), "MASTER_PORT": str(port)}
+
+
+def start_slurm(args: str, environment: Mapping[str, str]) -> list[subprocess.Popen[str]]:
+    job = {"SLURM_NNODES": "2", "SLURM_GPUS_ON_NODE": "1", "SLURM_JOB_NODELIST": "node[0-1]"}
+    command = [str(LAUNCH / "slurm.sh"), *shlex.split(args)]
+    return [_start(command, {**environment, **job, "SLURM_JOB_ID": environment["MASTER_PORT"]})]
+
+
+def start_kubernetes(args: str, environment: Mapping[str, str]) -> list[subprocess.Popen[str]]:
+    replicas = _read("kubernetes.yaml")["spec"]["pytorchReplicaSpecs"]
+    containers = [replicas[kind]["template"]["spec"]["containers"][0] for kind in ("Master", "Worker")]
+    processes = []
+    for rank, container in enumerate(containers):
+        own = {entry["name"]: entry["value"] for entry in container["env"]} | {"GPUS": "1", "ARGS": args}
+        operator = {"MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2", "RANK": str(rank)}
+        node = _node(environment, rank)
+        processes.append(_start([*APART, *container["command"], *container["args"]], {**node, **operator, **own}))
+    return processes
+
+
+def start_skypilot(args: str, environment: Mapping[str, str]) -> list[subprocess.Popen[str]]:
+    task = _read("skypilot.yaml")
+    processes = []
+    for rank in range(task["num_nodes"]):
+        sky = {
+            "SKYPILOT_NUM_NODES": "2",
+            "SKYPILOT_NUM_GPUS_PER_NODE": "1",
+            "SKYPILOT_NODE_RANK": str(rank),
+            "SKYPILOT_NODE_IPS": "127.0.0.1\n127.0.0.1",
+        }
+        command = [*APART, "bash", "-c", task["run"]]
+        processes.append(_start(command, {**_node(environment, rank), **sky, "ARGS": args}))
+    return processes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", [start_slurm, start_kubernetes, start_skypilot])
+def test_a_launch_file_trains_on_two_nodes(
+    start: Callable[[str, Mapping[str, str]], list[subprocess.Popen[str]]],
+    environment: dict[str, str],
+    run_yaml: Path,
+    tmp_path: Path,
+):
+    processes = start(f"{run_yaml} max_duration=2ba", environment)
+    try:
+        for process in processes:
+            output, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, output
+    finally:
+        for process in processes:
+            process.terminate()
+    checkpoint = latest_checkpoint(tmp_path / "runs" / "tiny" / "checkpoints")
+    assert checkpoint is not None and checkpoint.name == "ep0-ba2-rank0.pt"
+    assert len(torch.load(checkpoint, weights_only=False)["rng"]) == 2, "one random state for each of two ranks"
+
+
+def _read(name: str) -> dict[str, Any]:
+    return yaml.safe_load((LAUNCH / name).read_text())
+
+
+def _node(environment: Mapping[str, str], rank: int) -> dict[str, str]:
+    temporary = Path(environment["NODES"], str(rank))
+    temporary.mkdir(exist_ok=True)
+    return {**environment, "TMPDIR": str(temporary)}
+
+
+def _start(command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command, cwd=ROOT, env=dict(environment), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
