@@ -27,6 +27,7 @@ _FREE_KEYS = {
     "autoresume",
     "precision",
     "parallelism",
+    "activation_checkpointing",
     "logging",
     "data.store",
     "data.workers",

@@ -40,6 +40,9 @@ def build_model(config: TrainConfig, tokenizer: PreTrainedTokenizerFast) -> Mult
         backbone = build_backbone(settings.config, tokenizer, settings.dropout)
     else:
         backbone = load_backbone(settings.name, settings.dropout)
+    if config.activation_checkpointing:
+        # Not reentrant: R3F's second forward would get wrong gradients.
+        backbone.gradient_checkpointing_enable({"use_reentrant": False})
     network = _build_network(backbone, config)
     if settings.reuse_heads and (Path(settings.name) / HEADS_WEIGHTS).is_file():
         reused = load_heads(network, Path(settings.name))

@@ -14,6 +14,7 @@ from recipe.data.simulate.outcome import Outcome
 
 _STATE = 16  # bytes a parameter: fp32 weight, gradient and Adam's two moments
 _ACTIVATIONS = {False: 34, True: 45}  # bytes a token, layer and hidden unit in 16 bits; a decoder attends twice
+_CHECKPOINT = 2  # bytes of the one input that is kept of a layer whose activations are computed again
 _LOGITS = 10  # bytes a target position and word: 16-bit logits, fp32 log-probabilities and their gradient
 # Shapes of the backbones that the YAMLs name, for machines that have not downloaded them.
 _KNOWN: dict[str, dict[str, Any]] = {
@@ -80,7 +81,7 @@ def backbone_shape(config: TrainConfig) -> Shape | None:
 def estimate_memory(shape: Shape, config: TrainConfig, outcome: Outcome, ranks: int) -> float:
     """Bytes on one device: state of all parameters, activations of the largest microbatch, logits of its targets.
 
-    Activations without dropped or recomputed ones and with fused attention, 34 bytes a token, layer and hidden unit in
+    Activations with fused attention, 34 bytes a token, layer and hidden unit in
     16 bits: Korthikanti et al. 2022 (arXiv 2205.05198, equation 1) without its attention scores. R3F keeps two graphs.
     Heads, buffers, fragmentation and the framework's own memory are not counted: leave a fifth free.
     """
@@ -88,7 +89,9 @@ def estimate_memory(shape: Shape, config: TrainConfig, outcome: Outcome, ranks: 
     graphs = 2 if config.algorithms.r3f.enabled else 1
     width = 2 if config.precision is Precision.fp32 else 1
     state = _STATE * shape.parameters / (ranks if sharded else 1)
-    token = _ACTIVATIONS[shape.encoder_decoder] * shape.hidden * shape.layers * width
+    layer = _ACTIVATIONS[shape.encoder_decoder]
+    layers = layer + _CHECKPOINT * shape.layers if config.activation_checkpointing else layer * shape.layers
+    token = layers * shape.hidden * width
     return state + graphs * (outcome.largest * token + outcome.logits * shape.vocabulary * _LOGITS)
 
 
