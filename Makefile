@@ -57,7 +57,8 @@ lint: $(READY) ## ruff and pyright
 bench: $(READY) ## Timings, as ratios within one run, and memory
 	$(BIN)/python bench/conversion.py
 	$(BIN)/python bench/batch_plan.py
-	$(BIN)/python bench/step_cost.py
+	$(BIN)/python bench/training_step.py
+	$(BIN)/python bench/loader.py
 	$(BIN)/python bench/overlap.py
 
 clean: ## Remove what the targets made, but not .venv
