@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from data_prep.card.facts import StreamFacts
-from recipe.report.files import write_beside
+from recipe.report.files import save_figure
 from recipe.report.plot import COLOURS, GREY
 
 _ROW = 0.22  # inches a task takes
@@ -33,7 +33,7 @@ def plot_sizes(path: Path, facts: Sequence[StreamFacts]) -> None:
         )
     axes.set_xscale("log")
     axes.set_xlim(1, 8 * max(one.manifest.written for one in facts))
-    _save(figure, path)
+    save_figure(path, figure)
 
 
 def plot_lengths(path: Path, facts: Sequence[StreamFacts]) -> None:
@@ -55,7 +55,7 @@ def plot_lengths(path: Path, facts: Sequence[StreamFacts]) -> None:
     for box, one in zip(drawn["boxes"], reversed(facts), strict=True):
         box.set(facecolor=COLOURS[one.task.family.value], edgecolor="none", zorder=2)
     axes.set_xlim(left=0)
-    _save(figure, path)
+    save_figure(path, figure)
 
 
 def _canvas(facts: Sequence[StreamFacts], title: str) -> tuple[Figure, Axes]:
@@ -77,7 +77,3 @@ def _canvas(facts: Sequence[StreamFacts], title: str) -> tuple[Figure, Axes]:
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(GREY)
     return figure, axes
-
-
-def _save(figure: Figure, path: Path) -> None:
-    write_beside(path, lambda partial: figure.savefig(partial, format="png"))

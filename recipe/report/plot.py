@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from recipe.report.files import write_beside
+from recipe.report.files import save_figure
 from recipe.report.results import TaskResult, aggregate, in_report_order
 
 # Okabe and Ito's palette, told apart with every kind of colour vision.
@@ -41,7 +41,7 @@ def plot_results(path: Path, results: Sequence[TaskResult], run_name: str) -> No
         _draw_task(axes, place, result)
     _dress(axes, places, ordered)
     _title(figure, ordered, run_name, height)
-    write_beside(path, lambda partial: figure.savefig(partial, format="png"))
+    save_figure(path, figure)
 
 
 def _places(results: Sequence[TaskResult]) -> list[float]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from recipe.data.simulate.outcome import Outcome
-from recipe.report.files import write_beside
+from recipe.report.files import save_figure
 from recipe.report.plot import GREY
 
 _PARTS = (("real tokens", "#009E73"), ("padding", "#E69F00"), ("waiting for the slowest rank", "#D9D9D9"))
@@ -90,7 +90,7 @@ def plot_outcomes(path: Path, outcomes: Sequence[Outcome], title: str) -> None:
         fontsize=8.5,
         borderpad=0,
     )
-    write_beside(path, lambda partial: figure.savefig(partial, format="png"))
+    save_figure(path, figure)
 
 
 def _shares(outcome: Outcome) -> tuple[float, float, float]:
