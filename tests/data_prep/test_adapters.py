@@ -419,7 +419,7 @@ def test_trivia_qa_hidden_answers_are_unusable() -> None:
 
 
 def test_multi_news_articles_stand_on_lines_and_summaries_without_dash() -> None:
-    row = {"document": "One. ||||| TwoNEWLINE_CHARlines. |||||", "summary": "– Three."}  # noqa: RUF001
+    row = {"document": "One. ||||| TwoNEWLINE_CHARlines. |||||", "summary": "\u2013 Three."}
     assert get_adapter("multi_news").convert(row) == SummaryExample("One.\nTwo\nlines.", "Three.")
 
 
