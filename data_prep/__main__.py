@@ -50,7 +50,7 @@ examples:
   python -m data_prep shards --source local:raw --tokenizer FacebookAI/roberta-base \\
       --families classification,commonsense,mrc --workers 16
   # into a bucket, by a Dask cluster: `dask scheduler` here, `dask worker host:8786 --nthreads 1 --nworkers 16` there
-  python -m data_prep s3://bucket/shards --source local:/nfs/raw --tokenizer FacebookAI/roberta-base \
+  python -m data_prep s3://bucket/shards --source local:/nfs/raw --tokenizer FacebookAI/roberta-base \\
       --scheduler tcp://host:8786
   # offline: train a small tokenizer first
   python -m data_prep.train_tokenizer /tmp/tokenizer --source miniature
