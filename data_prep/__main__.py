@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from data_prep.sources import Source, SourceError, parse_source
@@ -49,7 +50,7 @@ examples:
   python -m data_prep shards --source local:raw --tokenizer FacebookAI/roberta-base \\
       --families classification,commonsense,mrc --workers 16
   # into a bucket, by a Dask cluster: `dask scheduler` here, `dask worker host:8786 --nthreads 1 --nworkers 16` there
-  python -m data_prep s3://bucket/shards --source local:/nfs/raw --tokenizer FacebookAI/roberta-base \
+  python -m data_prep s3://bucket/shards --source local:/nfs/raw --tokenizer FacebookAI/roberta-base \\
       --scheduler tcp://host:8786
   # offline: train a small tokenizer first
   python -m data_prep.train_tokenizer /tmp/tokenizer --source miniature
@@ -67,7 +68,17 @@ COMMANDS = ("verify", "card", "overlap")  # modules of this package, each with a
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Shows its description and epilogue as they are written, and says what is wrong in one line.
+
+    Args:
+        prog: The command, as it is called.
+        description: What it does.
+        epilog: Examples and exit codes.
+    """
+
+    def __init__(self, prog: str, description: str, epilog: str | None = None):
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(prog=prog, description=description, epilog=epilog, formatter_class=formatter)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
@@ -86,12 +97,7 @@ def positive(text: str) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser(
-        prog="python -m data_prep",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("python -m data_prep", DESCRIPTION, EXAMPLES)
     add = parser.add_argument
     add("store", help="folder or URL of the shard store, new or existing; several tokenizers can share one")
     add("--source", default="hub", help="where raw rows come from (see below; default: %(default)s)")
@@ -147,6 +153,11 @@ def fail(*errors: Exception) -> int:
     for error in errors:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
     return 2
+
+
+def fail_to_write(error: OSError, path: str | Path) -> int:
+    """Say which file cannot be written, ``path`` where the error names none; returns the exit code."""
+    return fail(OSError(f"{error.filename or path}: cannot be written: {error.strerror}"))
 
 
 def select_tasks(

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from data_prep.convert import ConversionError, Settings, Unit, plan_units
 from data_prep.finish import find_finished
-from data_prep.summary import Entry, summarise
+from data_prep.summary import Entry, summarise, table_console
 from data_prep.workers import convert_units
 from recipe.data.manifest import LENGTHS, Manifest
 from recipe.data.tokenizer import load_tokenizer
@@ -97,9 +97,7 @@ def _print_summary(
     ]
     if not entries:
         return
-    console = Console()
-    if not console.is_terminal:
-        console.width = 160  # a log file has no width of its own
+    console = table_console()
     console.print(summarise(entries))
     read = sum(manifest.read for manifest in made.values())
     speed = f": {read:,} examples in {seconds:,.1f} s, {read / max(seconds, 1e-9):,.0f} a second" if made else ""

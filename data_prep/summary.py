@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from data_prep.notes import notes
@@ -22,6 +23,14 @@ class Entry:
     manifest: Manifest
     lengths: NDArray[np.int32]
     already_there: bool
+
+
+def table_console() -> Console:
+    """Standard output for tables: as wide as the terminal, else 160 columns."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160  # a log file has no width of its own
+    return console
 
 
 def summarise(entries: Sequence[Entry]) -> Table:

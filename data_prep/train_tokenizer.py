@@ -65,7 +65,7 @@ def train(corpus: Iterator[str], vocab_size: int) -> RobertaTokenizerFast:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = Parser(prog="python -m data_prep.train_tokenizer", description=DESCRIPTION)
+    parser = Parser("python -m data_prep.train_tokenizer", DESCRIPTION)
     parser.add_argument("folder", help="where to save it")
     parser.add_argument("--source", required=True, help="miniature, local:<folder> or hub")
     parser.add_argument("--vocab-size", type=positive, default=2000, help="default: %(default)s")

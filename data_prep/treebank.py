@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_prep.__main__ import Parser, fail
+from data_prep.__main__ import Parser, fail, fail_to_write
 from recipe.errors import UserError
 from recipe.tasks.trees import Tree, read_trees
 
@@ -86,7 +86,7 @@ def write(treebank: Path, out: Path) -> dict[str, int]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = Parser(prog="python -m data_prep.treebank", description=DESCRIPTION)
+    parser = Parser("python -m data_prep.treebank", DESCRIPTION)
     parser.add_argument("treebank", type=Path, help="folder of the sections 00 to 24 with .mrg files")
     parser.add_argument("out", type=Path, help="folder of the local source, new or existing")
     options = parser.parse_args(arguments)
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         return fail(error)
     except OSError as error:
-        return fail(OSError(f"{error.filename or options.out}: cannot be written: {error.strerror}"))
+        return fail_to_write(error, options.out)
     for name, count in counts.items():
         print(f"{options.out}/{name}.parquet: {count:,} trees")
     return 0

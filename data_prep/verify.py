@@ -19,6 +19,7 @@ from data_prep.check_example import Bounds, find_problem, measure
 from data_prep.decode import decode_texts, example_texts, load_tokenizer_of
 from data_prep.labels import balance, imbalance, target_of
 from data_prep.streams import Sample, Stream, list_store, parse_tokenizer_folder, read_shard
+from data_prep.summary import table_console
 from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, SPLITS, Manifest
 from recipe.data.stream_files import StoreError, StreamFiles, read_stream_files
 from recipe.errors import UserError
@@ -146,9 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             findings.append(verify_stream(stream, options.show, lambda share: progress.advance(bar, share)))
             progress.update(bar, completed=number)
     _warn_of_missing_splits(findings)
-    console = Console()
-    if not console.is_terminal:
-        console.width = 160  # a log file has no width of its own
+    console = table_console()
     for one in findings:
         _show(console, one, options.tokenizer)
     _print_table(console, findings)
@@ -158,12 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m data_prep verify",
-        description=DESCRIPTION,
-        epilog=EPILOGUE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("python -m data_prep verify", DESCRIPTION, EPILOGUE)
     parser.add_argument("store", help="folder or URL of the shard store")
     parser.add_argument("--tokenizer-folder", help="only the streams of this folder of the store (default: all)")
     parser.add_argument("--show", type=int, default=0, metavar="N", help="decode N examples of each stream to text")

@@ -33,7 +33,7 @@ def _one_document(text: str) -> str:
 
 
 def _without_leading_dash(text: str) -> str:
-    return text.lstrip("–— \n")  # noqa: RUF001
+    return text.lstrip("\u2013\u2014 \n")
 
 
 def _without_special_token(text: str) -> str:

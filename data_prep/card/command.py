@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from data_prep.__main__ import Parser, fail
+from data_prep.__main__ import Parser, fail, fail_to_write
 from data_prep.card.facts import StreamFacts, collect
 from data_prep.card.pictures import plot_lengths, plot_sizes
 from data_prep.card.text import card_page, card_text
@@ -28,10 +27,7 @@ store's counts; each stream's size, lengths, targets and drops; each dataset's s
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = Parser(
-        prog="python -m data_prep card",
-        description=DESCRIPTION,
-        epilog="exit code: 0 done; 2 something is wrong, said in one line",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "python -m data_prep card", DESCRIPTION, "exit code: 0 done; 2 something is wrong, said in one line"
     )
     parser.add_argument("store", help="folder or URL of the shard store")
     parser.add_argument("--out", default="card", help="folder of the card (default: %(default)s)")
@@ -43,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         return fail(error)
     except OSError as error:
-        return fail(OSError(f"{error.filename or options.out}: cannot be written: {error.strerror}"))
+        return fail_to_write(error, options.out)
     print(f"{options.out}/card.md and card.html: {len(facts)} streams")
     return 0
 

@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from data_prep.card.facts import StreamFacts
-from recipe.report.files import write_beside
-from recipe.report.plot import COLOURS, GREY
+from recipe.report.files import save_figure
+from recipe.report.plot import COLOURS, GREY, colour_names, dress_rows
 
 _ROW = 0.22  # inches a task takes
 _HEAD, _FOOT = 0.55, 0.55  # inches for the title and for the axis
@@ -33,7 +33,7 @@ def plot_sizes(path: Path, facts: Sequence[StreamFacts]) -> None:
         )
     axes.set_xscale("log")
     axes.set_xlim(1, 8 * max(one.manifest.written for one in facts))
-    _save(figure, path)
+    save_figure(path, figure)
 
 
 def plot_lengths(path: Path, facts: Sequence[StreamFacts]) -> None:
@@ -55,7 +55,7 @@ def plot_lengths(path: Path, facts: Sequence[StreamFacts]) -> None:
     for box, one in zip(drawn["boxes"], reversed(facts), strict=True):
         box.set(facecolor=COLOURS[one.task.family.value], edgecolor="none", zorder=2)
     axes.set_xlim(left=0)
-    _save(figure, path)
+    save_figure(path, figure)
 
 
 def _canvas(facts: Sequence[StreamFacts], title: str) -> tuple[Figure, Axes]:
@@ -67,17 +67,6 @@ def _canvas(facts: Sequence[StreamFacts], title: str) -> tuple[Figure, Axes]:
     figure.text(0.03, 1 - 0.15 / height, title, fontsize=11, fontweight="bold", va="top")
     axes.set_ylim(-0.7, len(facts) - 0.3)
     axes.set_yticks(range(len(facts)), [one.stream.task for one in reversed(facts)])
-    for label, one in zip(axes.get_yticklabels(), reversed(facts), strict=True):
-        label.set_color(COLOURS[one.task.family.value])
-    axes.tick_params(axis="y", length=0, labelsize=8)
-    axes.tick_params(axis="x", labelsize=8, color=GREY)
-    axes.grid(axis="x", color="#E6E6E6", linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(GREY)
+    colour_names(axes, [one.task.family.value for one in reversed(facts)])
+    dress_rows(axes, name_size=8, number_size=8)
     return figure, axes
-
-
-def _save(figure: Figure, path: Path) -> None:
-    write_beside(path, lambda partial: figure.savefig(partial, format="png"))

@@ -12,6 +12,7 @@ from markdown import markdown
 
 from data_prep.card.facts import PAPER_TABLE, StreamFacts, count_as_paper
 from data_prep.labels import balance
+from recipe.report.markdown import markdown_table
 from recipe.tasks.catalogue import PREFINETUNE_TASKS, Family
 
 _WHY_46 = """\
@@ -33,8 +34,6 @@ h1, h2 { line-height: 1.2; } h2 { margin-top: 2em; border-bottom: 1px solid #e6e
 .table { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; }
 th, td { padding: 3px 10px; border-bottom: 1px solid #e6e6e6; vertical-align: top; }
 th { background: #f6f6f6; } td { font-variant-numeric: tabular-nums; } img { max-width: 100%; }"""
-
-Cells = Sequence[str]
 
 
 def card_text(title: str, facts: Sequence[StreamFacts], pictures: Sequence[str]) -> str:
@@ -94,7 +93,7 @@ def _paper_table(facts: Sequence[StreamFacts]) -> str:
         name = f"**{row.name}**" if row.family is None else row.name
         rows.append((name, f"{row.datasets}", row.examples, f"{datasets}", f"{examples:,}"))
     head = ("task type", "datasets (paper)", "training examples (paper)", "datasets (here)", "training examples (here)")
-    return _table(head, rows, "lrrrr")
+    return markdown_table(head, rows, "lrrrr")
 
 
 def _stream_table(facts: Sequence[StreamFacts]) -> str:
@@ -106,7 +105,7 @@ def _stream_table(facts: Sequence[StreamFacts]) -> str:
         lengths = [f"{one.length(percentile):,}" for percentile in (50, 95, 100)]
         rows.append((one.stream.task, one.stream.split, *counts, *lengths, balance(one.targets), dropped))
     head = ("task", "split", "examples", "rows", "tokens", "p50", "p95", "max", "targets", "dropped")
-    return _table(head, rows, "llrrrrrrll")
+    return markdown_table(head, rows, "llrrrrrrll")
 
 
 def _source_table(facts: Sequence[StreamFacts]) -> str:
@@ -117,15 +116,10 @@ def _source_table(facts: Sequence[StreamFacts]) -> str:
         manifest, origin = one.manifest, one.task.origin
         hub = f"`{origin.places[0].repository}` : `{origin.places[0].config}`" if origin.places else "none"
         rows.append((one.stream.task, hub, manifest.source, f"`{_short(manifest.revision)}`", origin.licence))
-    return _table(("task", "dataset on the Hub", "read from", "revision", "licence"), rows, "lllll")
+    return markdown_table(("task", "dataset on the Hub", "read from", "revision", "licence"), rows, "lllll")
 
 
 def _short(revision: str) -> str:
     """A digest's first digits; a place on the Hub keeps its name."""
     where, at, commit = revision.rpartition("@")
     return f"{where}{at}{commit[:12]}"
-
-
-def _table(head: Cells, rows: Sequence[Cells], alignment: str) -> str:
-    marks = ["---:" if side == "r" else "---" for side in alignment]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, marks, *rows))

@@ -54,7 +54,7 @@ def _multi_news(draw: Draw) -> dict[str, Any]:
     sentences, _, summary = _story(draw)
     half = len(sentences) // 2
     document = f"{' '.join(sentences[:half])} ||||| {' '.join(sentences[half:])}"
-    return {"document": document, "summary": f"– {summary}"}  # noqa: RUF001
+    return {"document": document, "summary": f"\u2013 {summary}"}
 
 
 def _gigaword(draw: Draw) -> dict[str, Any]:

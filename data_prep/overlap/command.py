@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from data_prep.__main__ import Parser, comma_list, fail, positive
+from data_prep.__main__ import Parser, comma_list, fail, fail_to_write, positive
 from data_prep.decode import load_tokenizer_of
 from data_prep.overlap.drop import choose_removals, write_clean_store
 from data_prep.overlap.index import IndexedStream, KeyIndex, build_index
@@ -53,17 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         return fail(error)
     except OSError as error:
-        return fail(OSError(f"{error.filename or options.out}: cannot be written: {error.strerror}"))
+        return fail_to_write(error, options.out)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m data_prep overlap",
-        description=DESCRIPTION,
-        epilog=EPILOGUE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("python -m data_prep overlap", DESCRIPTION, EPILOGUE)
     add = parser.add_argument
     add("store", help="folder or URL of the shard store")
     add("--out", default="overlap", help="folder of the report (default: %(default)s)")

@@ -21,8 +21,8 @@ TEXT_WORDS = 8  # shorter texts ("yes", "all of the above") are the same by chan
 Words = list[str]
 Keys = NDArray[np.uint64]
 
-_NOT = re.compile(r"\s*\bn\s*['’]\s*t\b")  # noqa: RUF001
-_ENDING = re.compile(r"\s*['’]\s*(s|re|ve|ll|d|m|t)\b")  # noqa: RUF001
+_NOT = re.compile(r"\s*\bn\s*['\u2019]\s*t\b")
+_ENDING = re.compile(r"\s*['\u2019]\s*(s|re|ve|ll|d|m|t)\b")
 _BRACKET = re.compile(r"-[lr][rcs]b-")
 _WORD = re.compile(r"[^\W_]+")
 _FACTORS = np.array([0x9E3779B97F4A7C15**power % (1 << 64) for power in range(SHINGLE)], np.uint64)

@@ -12,7 +12,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from data_prep.overlap.shares import Share
-from recipe.report.files import write_beside
+from recipe.report.files import save_figure
 
 _CELL = 0.36  # inches
 _LEFT, _TOP, _GAP = 1.7, 1.3, 0.35  # inches for the rows' names, the columns' names and title, and below a panel
@@ -47,7 +47,7 @@ def plot_shares(path: Path, evaluation: Sequence[Share], training: Sequence[Shar
         top -= height
     if not panels:
         figure.text(0.02, 0.5, "no duplicates between any two sets", fontsize=10)
-    write_beside(path, lambda partial: figure.savefig(partial, format="png"))
+    save_figure(path, figure)
 
 
 def _table(shares: Sequence[Share]) -> tuple[list[str], list[str], np.ndarray]:

@@ -12,6 +12,7 @@ from data_prep.overlap.match import KINDS, SIMILARITY
 from data_prep.overlap.picture import plot_shares
 from data_prep.overlap.shares import Share
 from recipe.report.files import write_text
+from recipe.report.markdown import markdown_table
 
 Quote = Callable[[int], list[str]]  # number of an example -> its texts
 
@@ -74,12 +75,13 @@ def _summary(streams: dict[str, int], evaluation: Sequence[Share]) -> str:
 
 
 def _table(head: str, shares: Sequence[Share]) -> str:
-    rows = [(head, "examples", "found in", *KINDS, "exact or near"), ("---", "---:", "---", *["---:"] * 4)]
+    rows = []
     shown = [share for share in shares if share.duplicates or share.any >= _SMALL]
     for share in shown:
         counts = (f"{count:,}" for count in (share.exact, share.near, share.text))
         rows.append((share.of, f"{share.examples:,}", share.found_in, *counts, f"{100 * share.duplicates:.1f} %"))
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    columns = (head, "examples", "found in", *KINDS, "exact or near")
+    table = markdown_table(columns, rows, "lrlrrrr")
     left = len(shares) - len(shown)
     note = f"\n\n{left} more pairs share single texts of under {_SMALL:.0%} of the examples: see `overlap.json`."
     return (table if shown else "None.") + (note if left else "")

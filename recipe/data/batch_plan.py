@@ -68,6 +68,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.task)
 
+    @property
+    def padded_tokens(self) -> NDArray[np.int64]:
+        """(N,) what each example costs alone: its rows, padded to the longest, through encoder and decoder."""
+        return self.rows * (self.encoder_tokens + self.decoder_tokens)
+
 
 @dataclass(frozen=True)
 class PlanSettings:

@@ -32,7 +32,7 @@ def padded_tokens(examples: Examples, ids: Ids) -> int:
 
 def check_budget(examples: Examples, token_budget: int, task_names: list[str]) -> None:
     """Raises :class:`PlanError` if some example alone exceeds the budget; names its task and the smallest that fits."""
-    cost = examples.rows * (examples.encoder_tokens + examples.decoder_tokens)
+    cost = examples.padded_tokens
     worst = int(cost.argmax())
     if cost[worst] > token_budget:
         raise PlanError(

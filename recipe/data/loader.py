@@ -192,7 +192,7 @@ def build_evaluation_data(
 ) -> dict[Task, DataSpec]:
     """Evaluation data, one per task; ``max_examples`` takes a fixed random sample of larger splits."""
     examples = plan_examples(store, encoder_decoder)
-    largest = int((examples.rows * (examples.encoder_tokens + examples.decoder_tokens)).max())
+    largest = int(examples.padded_tokens.max())
     settings = PlanSettings(Strategy.MIXED, 0, max(token_budget, largest), seed=0)
     specs = {}
     for index, task in enumerate(store.tasks):

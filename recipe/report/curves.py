@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from recipe.report.files import write_beside
+from recipe.report.files import save_figure
 from recipe.report.plot import COLOURS, GREY
 
 LOSS = "loss/scaled/mean"
@@ -64,7 +64,7 @@ def plot_curves(path: Path, metrics_file: Path, run_name: str) -> None:
     _draw_loss(above, *series(records, LOSS))
     _draw_aggregate(below, *series(records, AGGREGATE))
     figure.suptitle(run_name, fontsize=12, fontweight="bold", x=0.02, ha="left")
-    write_beside(path, lambda partial: figure.savefig(partial, format="png"))
+    save_figure(path, figure)
 
 
 def _draw_loss(axes: Axes, steps: list[int], values: list[float]) -> None:

@@ -6,10 +6,17 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 
 def write_text(path: Path, text: str) -> None:
     """Writes a UTF-8 file, replacing the one that was there."""
     write_beside(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Writes a picture as PNG, replacing the one that was there."""
+    write_beside(path, lambda partial: figure.savefig(partial, format="png"))
 
 
 def write_beside(path: Path, write: Callable[[Path], object]) -> None:

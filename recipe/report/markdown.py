@@ -8,7 +8,7 @@ from itertools import groupby
 from recipe.report.results import TaskResult, aggregate, in_report_order
 
 _COLUMNS = ("task", "metric", "score", "baseline", "difference", "n", "other metrics")
-_ALIGNMENT = ("---", "---", "---:", "---:", "---:", "---:", "---")
+_ALIGNMENT = "llrrrrl"
 
 
 def report_text(results: Sequence[TaskResult], run_name: str, pictures: Sequence[str] = ()) -> str:
@@ -24,6 +24,18 @@ def report_text(results: Sequence[TaskResult], run_name: str, pictures: Sequence
     parts += [f"![{name.rsplit('.', 1)[0]}]({name})" for name in pictures]
     parts += [_family_section(family, list(rows)) for family, rows in groupby(ordered, key=lambda row: row.family)]
     return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], alignment: str) -> str:
+    """A table as Markdown, without a line break at its end.
+
+    Args:
+        head: Names of the columns.
+        rows: Their cells, as many in each.
+        alignment: A letter for each column: ``l`` left, ``r`` right.
+    """
+    marks = ["---:" if side == "r" else "---" for side in alignment]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, marks, *rows))
 
 
 def _summary(results: Sequence[TaskResult], run_name: str) -> str:
@@ -45,8 +57,7 @@ def _summary(results: Sequence[TaskResult], run_name: str) -> str:
 
 def _family_section(family: str, results: Sequence[TaskResult]) -> str:
     baselines = ", ".join(sorted({result.baseline_name for result in results}))
-    rows = [_COLUMNS, _ALIGNMENT, *map(_row, results)]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    table = markdown_table(_COLUMNS, list(map(_row, results)), _ALIGNMENT)
     return f"## {family.capitalize()}\n\nBaseline: {baselines}.\n\n{table}"
 
 

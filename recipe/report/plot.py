@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from recipe.report.files import write_beside
+from recipe.report.files import save_figure
 from recipe.report.results import TaskResult, aggregate, in_report_order
 
 # Okabe and Ito's palette, told apart with every kind of colour vision.
@@ -41,7 +41,37 @@ def plot_results(path: Path, results: Sequence[TaskResult], run_name: str) -> No
         _draw_task(axes, place, result)
     _dress(axes, places, ordered)
     _title(figure, ordered, run_name, height)
-    write_beside(path, lambda partial: figure.savefig(partial, format="png"))
+    save_figure(path, figure)
+
+
+def dress_rows(axes: Axes, *, name_size: float, number_size: float, grid: bool = True) -> None:
+    """Gives a picture of named rows its look: a grey axis below, and neither a frame nor ticks beside the names.
+
+    Args:
+        axes: The rows' names along y, numbers along x.
+        name_size: Of the names' font, in points.
+        number_size: Of the numbers' font, in points.
+        grid: Whether thin lines behind the rows continue the numbers' ticks.
+    """
+    axes.tick_params(axis="y", length=0, labelsize=name_size)
+    axes.tick_params(axis="x", labelsize=number_size, color=GREY)
+    if grid:
+        axes.grid(axis="x", color="#E6E6E6", linewidth=0.8)
+        axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(GREY)
+
+
+def colour_names(axes: Axes, families: Sequence[str]) -> None:
+    """Writes each row's name in its family's colour.
+
+    Args:
+        axes: The rows' names along y.
+        families: Of the rows, from the bottom.
+    """
+    for label, family in zip(axes.get_yticklabels(), families, strict=True):
+        label.set_color(COLOURS[family])
 
 
 def _places(results: Sequence[TaskResult]) -> list[float]:
@@ -80,15 +110,8 @@ def _dress(axes: Axes, places: Sequence[float], results: Sequence[TaskResult]) -
     axes.set_xticks([tick for tick in range(-100, 101, 20) if tick >= left])
     axes.set_xlabel("primary metric, % (Matthews correlation x 100)", fontsize=9)
     axes.set_yticks(places, [result.task for result in results])
-    for label, result in zip(axes.get_yticklabels(), results, strict=True):
-        label.set_color(COLOURS[result.family])
-    axes.tick_params(axis="y", length=0, labelsize=8.5)
-    axes.tick_params(axis="x", labelsize=8.5, color=GREY)
-    axes.grid(axis="x", color="#E6E6E6", linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(GREY)
+    colour_names(axes, [result.family for result in results])
+    dress_rows(axes, name_size=8.5, number_size=8.5)
 
 
 def _left_end(result: TaskResult) -> float:

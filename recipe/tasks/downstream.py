@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from recipe.tasks.classification import glue
-from recipe.tasks.origin import Place, licensed, native, raw, script
+from recipe.tasks.origin import Origin, Place, licensed, native, raw, script
 from recipe.tasks.task import ACCURACY, FALSE_TRUE, NLI, Family, Task, classification, summarization
 
 # The 36 word tags and 9 punctuation tags of the Penn Treebank (Marcus et al. 1993), brackets as its trees write them.
@@ -18,6 +18,18 @@ _ONE_SPLIT: dict[str, Any] = {"train_split": "train#train", "evaluation_splits":
 _CHUNKS = ("ADJP", "ADVP", "CONJP", "INTJ", "LST", "NP", "PP", "PRT", "SBAR", "UCP", "VP")
 _HYPERPARTISAN = "https://zenodo.org/record/1489920/files/"
 _CONLL2000 = "https://github.com/teropa/nlp/raw/master/resources/corpora/conll2000/"
+
+
+def _scientific_papers(archive: str, train: int, validation: int, test: int) -> Origin:
+    config = archive.lower()
+    return script(
+        "armanc/scientific_papers",
+        config,
+        Place(f"ccdv/{config}-summarization", "section"),
+        rows={"train": train, "validation": validation, "test": test},
+        licence=f"unclear ({archive} papers)",
+    )
+
 
 TASKS = (
     Task(
@@ -101,28 +113,8 @@ TASKS = (
         prefinetune=False,
         **_ONE_SPLIT,
     ),
-    summarization(
-        "arxiv_summarization",
-        script(
-            "armanc/scientific_papers",
-            "arxiv",
-            Place("ccdv/arxiv-summarization", "section"),
-            rows={"train": 203_037, "validation": 6_436, "test": 6_440},
-            licence="unclear (arXiv papers)",
-        ),
-        prefinetune=False,
-    ),
-    summarization(
-        "pubmed_summarization",
-        script(
-            "armanc/scientific_papers",
-            "pubmed",
-            Place("ccdv/pubmed-summarization", "section"),
-            rows={"train": 119_924, "validation": 6_633, "test": 6_658},
-            licence="unclear (PubMed papers)",
-        ),
-        prefinetune=False,
-    ),
+    summarization("arxiv_summarization", _scientific_papers("arXiv", 203_037, 6_436, 6_440), prefinetune=False),
+    summarization("pubmed_summarization", _scientific_papers("PubMed", 119_924, 6_633, 6_658), prefinetune=False),
     summarization(
         "big_patent",
         native(

@@ -72,7 +72,7 @@ def _task(task: Task, tokenizer: PreTrainedTokenizerFast) -> Iterator[str]:
                 yield f"reference: {outcome.columns['reference']}"
             yield "```\n"
     for reason, count in sorted(dropped.items()):
-        yield f"not usable: {count} × {reason}  "  # noqa: RUF001
+        yield f"not usable: {count} \u00d7 {reason}  "
     yield ""
 
 

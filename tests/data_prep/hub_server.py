@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from datasets import config as datasets_config
 from huggingface_hub import constants
 from huggingface_hub.utils._http import reset_sessions
 
+from data_prep.sources import Source
 from recipe.tasks.origin import CONVERTED
 
 TOKEN = "hf_of_the_test"
@@ -213,3 +215,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     reset_sessions()
     server.shutdown()
     server.server_close()
+
+
+def read(source: Source, task: str, split: str, columns: tuple[str, ...]) -> list[dict[str, Any]]:
+    """All rows of a split, whatever the source's batches."""
+    return [row for rows in source.read(task, split, columns) for row in rows]

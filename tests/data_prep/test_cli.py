@@ -27,6 +27,7 @@ def test_help_shows_the_sources_and_examples():
     result = run("--help")
     assert result.returncode == 0
     assert "local:<folder>" in result.stdout and "--source miniature --tokenizer" in result.stdout
+    assert "FacebookAI/roberta-base \\\n      --scheduler tcp://host:8786\n" in result.stdout
 
 
 def test_converting_and_converting_again(

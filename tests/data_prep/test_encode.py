@@ -268,7 +268,7 @@ def test_labels_stand_at_the_first_token_of_each_word(sentence: str, tokenizer: 
 
 
 def test_words_of_any_script_and_punctuation_have_their_own_first_token(tiny_tokenizer_folder: str):
-    tokenizer, sentence = load_tokenizer(tiny_tokenizer_folder), "« naïve » coöp 's ( 猫 ) – . . 's x"  # noqa: RUF001
+    tokenizer, sentence = load_tokenizer(tiny_tokenizer_folder), "« naïve » coöp 's ( 猫 ) \u2013 . . 's x"
     outcome = tagged(sentence, tokenizer)
     assert isinstance(outcome, EncodedExample)
     parts = np.split(outcome.columns["tokens"][:-1], outcome.columns["words"])

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import random
 import subprocess
 import sys
-import tarfile
-import zipfile
-from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -21,13 +13,12 @@ from huggingface_hub import constants
 from huggingface_hub.utils._http import reset_sessions
 
 from data_prep.miniature import generate
-from data_prep.notes import count_warning, place_warning
-from data_prep.sources import Source, SourceError, select
+from data_prep.sources import SourceError, select
 from data_prep.sources.derived import DerivedSplits
 from data_prep.sources.hub import HubSource
 from recipe.tasks.catalogue import CATALOGUE, get_task
-from recipe.tasks.origin import CONVERTED, Place, source_splits
-from tests.data_prep.hub_server import TOKEN, Hub, hub
+from recipe.tasks.origin import CONVERTED
+from tests.data_prep.hub_server import TOKEN, Hub, hub, read
 
 __all__ = ["hub"]
 
@@ -36,10 +27,6 @@ def texts(rows: int, name: str = "text", column: str = "sentence", label: int | 
     """``rows`` numbered rows."""
     labels = [i % 2 if label is None else label for i in range(rows)]
     return pa.table({column: [f"{name} {i}" for i in range(rows)], "label": labels})
-
-
-def read(source: Source, task: str, split: str, columns: tuple[str, ...]) -> list[dict[str, Any]]:
-    return [row for rows in source.read(task, split, columns) for row in rows]
 
 
 def add_glue(hub: Hub, rows: int = 5) -> None:
@@ -52,11 +39,6 @@ def add_glue(hub: Hub, rows: int = 5) -> None:
             table = texts(count, f"{config} {split}", label=-1 if split == "test" else None)
             hub.add("nyu-mll/glue", f"{config}/{split}-00000-of-00001.parquet", table)
     hub.add_card("nyu-mll/glue", configs)
-
-
-def change_origin(monkeypatch: pytest.MonkeyPatch, task: str, *places: Place, rows: Mapping[str, int]) -> None:
-    origin = replace(get_task(task).origin, places=places, rows=rows)
-    monkeypatch.setitem(CATALOGUE, task, replace(get_task(task), origin=origin))
 
 
 class TestNative:
@@ -168,104 +150,6 @@ class TestConverted:
         assert source.revision("gigaword").startswith("SalmanFaroz/gigaword@")
         rows = read(source, "gigaword", "train", ("document", "summary"))
         assert rows == [{"document": "train news", "summary": "short"}]
-
-
-class TestRaw:
-    def put(self, hub: Hub, name: str, content: bytes | str) -> str:
-        hub.add("raw", name, content, revision="")
-        return f"{hub.url}/raw/{name}"
-
-    def test_hans(self, hub: Hub, monkeypatch: pytest.MonkeyPatch):
-        head = "gold_label\tb1\tb2\tp1\tp2\tsentence1\tsentence2\tpairID\theuristic\tsubcase\ttemplate\n"
-        row = "{}\t( b )\t( b )\t(p)\t(p)\tThe doctor paid .\tThe actor paid .\tex0\tlexical_overlap\tle_x\ttemp1\n"
-        text = head + row.format("non-entailment") + row.format("entailment") + row.format("-")
-        files = {split: (self.put(hub, f"{split}.txt", text),) for split in ("train", "validation")}
-        place = Place("", files=files, reader="hans")
-        change_origin(monkeypatch, "hans", Place("jhu-cogsci/hans"), place, rows={"train": 2, "validation": 2})
-        source = HubSource()
-        assert source.revision("hans").startswith(f"{hub.url}/raw/train.txt@")
-        rows = read(source, "hans", "train", ("premise", "hypothesis", "label"))
-        pair = {"premise": "The doctor paid .", "hypothesis": "The actor paid ."}
-        assert rows == [{**pair, "label": 1}, {**pair, "label": 0}]
-
-    def test_eraser_multi_rc(self, hub: Hub, monkeypatch: pytest.MonkeyPatch):
-        annotation = {
-            "annotation_id": "a:0:0",
-            "classification": "True",
-            "query": "Who ? || Ann",
-            "evidences": [[{"docid": "News/a.txt".replace("/", "_"), "text": "Ann did it ."}]],
-        }
-        members = {
-            "multirc/docs/News_a.txt": "Ann did it .\nBob did not .",
-            "multirc/docs/._News_a.txt": "\x00\x05",
-            "multirc/train.jsonl": json.dumps(annotation) + "\n",
-            "multirc/val.jsonl": json.dumps(annotation | {"classification": "False"}) + "\n",
-        }
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-            for name, text in members.items():
-                info = tarfile.TarInfo(name)
-                info.size = len(text.encode())
-                archive.addfile(info, io.BytesIO(text.encode()))
-        url = self.put(hub, "multirc.tar.gz", buffer.getvalue())
-        place = Place("", files={"train": (url,), "validation": (url,)}, reader="eraser_multi_rc")
-        change_origin(monkeypatch, "eraser_multi_rc", place, rows={"train": 1, "validation": 1})
-        source = HubSource()
-        assert read(source, "eraser_multi_rc", "train", ("passage", "query_and_answer", "label")) == [
-            {"passage": "Ann did it .\nBob did not .", "query_and_answer": "Who ? || Ann", "label": 1}
-        ]
-        assert read(source, "eraser_multi_rc", "validation", ("label",)) == [{"label": 0}]
-
-    def test_multi_news_is_read_from_the_text_files_of_its_own_repository(self, hub: Hub):
-        for split in ("train", "val"):
-            document = f"{split} oneNEWLINE_CHARline two ||||| another\x85one"
-            hub.add("alexfabbri/multi_news", f"data/{split}.src.cleaned", f"{document}\nsecond\n")
-            hub.add("alexfabbri/multi_news", f"data/{split}.tgt", "\u2013 a summary\n\u2013 b\n")
-        hub.add("alexfabbri/multi_news", "multi_news.py", "")
-        source = HubSource()
-        assert source.revision("multi_news") == f"alexfabbri/multi_news@{hub.commit('alexfabbri/multi_news')}"
-        rows = read(source, "multi_news", "validation", ("document", "summary"))
-        assert rows[0] == {"document": "val one\nline two ||||| another\x85one", "summary": "\u2013 a summary"}
-        assert len(rows) == 2
-
-    def test_hyperpartisan(self, hub: Hub, monkeypatch: pytest.MonkeyPatch):
-        body = "".join(
-            f'<article id="{i}" title="T{i}" published-at="2017-01-01"><p>R &amp; D {i}</p>\n</article>'
-            for i in range(10)
-        )
-        truth = "".join(
-            f'<article id="{i}" hyperpartisan="{"true" if i % 2 else "false"}" url="u{i}"/>' for i in range(10)
-        )
-        urls = []
-        for name, content in (("articles", body), ("ground-truth", truth)):
-            buffer = io.BytesIO()
-            with zipfile.ZipFile(buffer, "w") as archive:
-                archive.writestr(f"{name}.xml", f"<articles>{content}</articles>")
-            urls.append(self.put(hub, f"{name}.zip", buffer.getvalue()))
-        place = Place("", files={"train": tuple(urls)}, reader="hyperpartisan")
-        change_origin(monkeypatch, "hyperpartisan", place, rows={"train": 10})
-        source = HubSource()
-        assert source.splits("hyperpartisan") == ["train"]
-        rows = read(source, "hyperpartisan", "train", ("title", "text", "hyperpartisan"))
-        assert len(rows) == 10
-        assert rows[8] == {"title": "T8", "text": "<p>R &amp; D 8</p>\n", "hyperpartisan": False}
-
-    def test_conll2000(self, hub: Hub, monkeypatch: pytest.MonkeyPatch):
-        text = "He PRP B-NP\nreckons VBZ B-VP\n. . O\n\nYes UH B-INTJ\n"
-        files = {split: (self.put(hub, f"{split}.txt", text),) for split in ("train", "test")}
-        change_origin(
-            monkeypatch, "conll2000_chunking", Place("", files=files, reader="conll2000"), rows={"train": 2, "test": 2}
-        )
-        rows = read(HubSource(), "conll2000_chunking", "train", ("tokens", "chunk_tags"))
-        labels = get_task("conll2000_chunking").labels
-        assert [[labels[tag] for tag in row["chunk_tags"]] for row in rows] == [["B-NP", "B-VP", "O"], ["B-INTJ"]]
-        assert rows[0]["tokens"] == ["He", "reckons", "."]
-
-    def test_files_of_another_kind_are_named(self, hub: Hub, monkeypatch: pytest.MonkeyPatch):
-        files = {split: (self.put(hub, f"{split}.txt", "<html>\nmoved\n"),) for split in ("train", "validation")}
-        change_origin(monkeypatch, "hans", Place("", files=files, reader="hans"), rows={"train": 2, "validation": 2})
-        with pytest.raises(ValueError, match=r"hans: /\S+/downloads/\w+: not what the hans reader expects"):
-            HubSource().revision("hans")
 
 
 class TestStreamed:
@@ -415,51 +299,3 @@ class TestConversion:
         limited = self.convert(hub, tiny_tokenizer_folder, "--limit", "2", HF_HUB_OFFLINE="1", HF_HOME="/nowhere")
         assert limited.returncode == 2 and limited.stderr.count("\n") == 1
         assert limited.stderr.startswith("error: cola: HF_HUB_OFFLINE is set and nyu-mll/glue was not read before")
-
-
-@pytest.mark.parametrize(
-    ("task", "split", "rows", "warning"),
-    [
-        ("cola", "train", 8_551, None),
-        ("cola", "train", 8_550, "warning: train has 8,550 rows where 8,551 are known"),
-        ("anli", "train_r1+train_r2+train_r3", 16_946 + 45_460 + 100_459, None),
-        ("anli", "dev_r1+dev_r2+dev_r3", 3_200, None),
-        ("anli", "dev_r1+dev_r2", 3, "warning: dev_r1+dev_r2 has 3 rows where 2,000 are known"),
-        ("reddit_tifu", "train#validation", 4_213, None),
-        ("cola", "another", 1, None),
-    ],
-)
-def test_another_number_of_rows_than_the_published_is_said(task: str, split: str, rows: int, warning: str | None):
-    assert count_warning(task, split, rows) == warning
-
-
-def test_another_place_or_commit_than_the_first_choice_is_said():
-    pin = get_task("snli").origin.places[0].revision
-    assert place_warning("snli", f"stanfordnlp/snli@{pin}") is None
-    assert place_warning("cola", "nyu-mll/glue@0123") is None
-    assert place_warning("snli", "stanfordnlp/snli@0123") == f"warning: the pinned commit {pin} is gone, read 0123"
-    moved = place_warning("math_qa", "regisss/math_qa@0123")
-    assert moved == f"warning: read from regisss/math_qa instead of allenai/math_qa/{CONVERTED}"
-
-
-def test_every_dataset_on_the_hub_has_its_splits_rows_and_licence_in_the_catalogue():
-    for task in CATALOGUE.values():
-        origin = task.origin
-        assert origin.licence
-        if origin.places:
-            for split in (task.train_split, task.evaluation_splits[-1]):
-                assert all(origin.known_rows(own) for own in source_splits(split)), (task.key, split)
-
-
-def test_the_documentation_has_every_dataset_with_its_rows_and_licence():
-    lines = Path(__file__).parents[2].joinpath("docs/data.md").read_text(encoding="utf-8").splitlines()
-    table = {line.split("|")[1].strip().strip("`"): line for line in lines if line.startswith("| `")}
-    assert list(table) == list(CATALOGUE)
-    for task in CATALOGUE.values():
-        evaluation = next((s for s in task.evaluation_splits if task.origin.known_rows(s)), "")
-        whole = task.train_split.partition("#")[0]
-        for rows in map(task.origin.known_rows, (whole, evaluation)):
-            assert rows is None or f"{rows:,}" in table[task.key], (task.key, rows)
-        assert f"| {task.origin.licence} |" in table[task.key]
-        for repository in {place.repository for place in task.origin.places if place.repository}:
-            assert repository in table[task.key]

@@ -60,7 +60,7 @@ def stored_lengths(store: ShardStore, encoder_decoder: bool, origin: str) -> Len
     full = np.array([manifest.tokens for manifest in store.manifests]) / totals
     return Lengths(
         examples,
-        examples.rows * (examples.encoder_tokens + examples.decoder_tokens) * full[examples.task],
+        examples.padded_tokens * full[examples.task],
         [task.key for task in store.tasks],
         examples.task[np.cumsum(store.shard_sizes) - 1].astype(np.int64),
         store.shard_sizes,
@@ -87,14 +87,13 @@ def published_lengths(tasks: Sequence[str], encoder_decoder: bool, max_length: i
     parts = [_draw(rng, index, key, published[key], encoder_decoder, max_length) for index, key in enumerate(tasks)]
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     examples = Examples(*columns)
-    real = examples.rows * (examples.encoder_tokens + examples.decoder_tokens)
     stored = np.bincount(
         examples.task, examples.rows * examples.encoder_tokens + examples.generates * examples.decoder_tokens
     )
     one_shard_a_task = np.arange(len(tasks))
     return Lengths(
         examples,
-        real.astype(np.float64),
+        examples.padded_tokens.astype(np.float64),  # rows of an example are equally long: none is padded
         list(tasks),
         one_shard_a_task,
         np.bincount(examples.task),

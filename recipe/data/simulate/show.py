@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from recipe.data.simulate.outcome import Outcome
-from recipe.report.files import write_beside
-from recipe.report.plot import GREY
+from recipe.report.files import save_figure
+from recipe.report.plot import dress_rows
 
 _PARTS = (("real tokens", "#009E73"), ("padding", "#E69F00"), ("waiting for the slowest rank", "#D9D9D9"))
 _ROW, _ROOM = 0.42, 1.35  # inches a bar takes, and title, legend and axis
@@ -75,11 +75,7 @@ def plot_outcomes(path: Path, outcomes: Sequence[Outcome], title: str) -> None:
     axes.set_yticks(range(len(outcomes)), [outcome.name.replace("_", " ") for outcome in reversed(outcomes)])
     axes.set_xlim(0, 100)
     axes.set_xlabel("share of the devices' time, % (line: real tokens if ranks run in lockstep)", fontsize=9)
-    axes.tick_params(axis="y", length=0, labelsize=9)
-    axes.tick_params(axis="x", labelsize=8.5, color=GREY)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(GREY)
+    dress_rows(axes, name_size=9, number_size=8.5, grid=False)
     figure.text(0.03, 1 - 0.15 / height, title, fontsize=11, fontweight="bold", va="top")
     figure.legend(
         *axes.get_legend_handles_labels(),
@@ -90,7 +86,7 @@ def plot_outcomes(path: Path, outcomes: Sequence[Outcome], title: str) -> None:
         fontsize=8.5,
         borderpad=0,
     )
-    write_beside(path, lambda partial: figure.savefig(partial, format="png"))
+    save_figure(path, figure)
 
 
 def _shares(outcome: Outcome) -> tuple[float, float, float]:
