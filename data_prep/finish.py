@@ -14,8 +14,9 @@ import numpy as np
 from data_prep.convert import ConversionError, Unit
 from data_prep.drops import check_drops
 from data_prep.folder import explain_os_errors
-from data_prep.part import Part, record_name, shard_files
+from data_prep.part import Part, record_name
 from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, Manifest
+from recipe.data.stream_files import shard_files
 
 
 def find_finished(unit: Unit) -> Manifest | None:

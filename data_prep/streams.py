@@ -18,7 +18,7 @@ from streaming.base.storage.upload import CloudUploader
 
 from recipe.data.manifest import SPLITS
 from recipe.data.remote import is_url
-from recipe.data.stream_files import StoreError, read_file
+from recipe.data.stream_files import StoreError, read_file, stored_file
 from recipe.tasks.catalogue import CATALOGUE
 
 Sample = dict[str, Any]  # one example's columns, see recipe.data.manifest.columns
@@ -133,7 +133,7 @@ def _open_shard(stream: Stream, shard: dict[str, Any]) -> tuple[bytes, list[int]
 
 
 def _read_raw(stream: Stream, shard: dict[str, Any]) -> bytes:
-    part = shard["zip_data"] or shard["raw_data"]
+    part = stored_file(shard)
     path = f"{stream.folder}/{part['basename']}"
     content = read_file(path, stream.fix)
     _check_hashes(path, content, part, stream.fix)

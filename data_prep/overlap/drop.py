@@ -18,7 +18,7 @@ from data_prep.overlap.match import Matches, Pairs
 from data_prep.streams import read_shard
 from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, write_manifest
 from recipe.data.remote import is_url
-from recipe.data.stream_files import StoreError, read_file
+from recipe.data.stream_files import StoreError, read_file, shard_files
 from recipe.tasks.catalogue import Family, get_task
 
 Removed = Counter[tuple[str, str]]  # (training stream, evaluation stream) -> examples
@@ -93,8 +93,7 @@ def _write_stream(one: IndexedStream, keep: NDArray[np.bool_], removed: Counter[
 
 def _copy(one: IndexedStream, folder: str) -> None:
     os.makedirs(folder)
-    shards = [(shard["zip_data"] or shard["raw_data"])["basename"] for shard in one.files.shards]
-    for name in (*shards, INDEX, LENGTHS, MANIFEST):
+    for name in (*shard_files(one.files.shards), INDEX, LENGTHS, MANIFEST):
         with open(os.path.join(folder, name), "wb") as file:
             file.write(read_file(f"{one.stream.folder}/{name}", one.stream.fix))
 

@@ -22,7 +22,7 @@ from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from recipe.data.manifest import SPLITS, Manifest, columns, token_dtype
 from recipe.data.remote import is_url
-from recipe.data.stream_files import StoreError, StreamFiles, read_stream_files
+from recipe.data.stream_files import StoreError, StreamFiles, read_stream_files, stored_file
 from recipe.data.tokenizer import fingerprint, tokenizer_folder
 from recipe.tasks.catalogue import Task, get_task
 
@@ -182,7 +182,7 @@ def _check_meaning(folder: str, task: Task, mark: str, manifest: Manifest, fix: 
 
 def _check_sizes(folder: str, shards: list[dict[str, Any]], fix: str) -> None:
     for shard in shards:
-        part = shard["zip_data"] or shard["raw_data"]
+        part = stored_file(shard)
         path = f"{folder}/{part['basename']}"
         size = os.path.getsize(path) if os.path.isfile(path) else 0
         if size != part["bytes"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +68,16 @@ def read_stream_files(folder: str, fix: str) -> StreamFiles:
         raise StoreError(f"{folder}: has no examples; {fix}")
     digest = hashlib.sha256(texts[INDEX] + texts[MANIFEST]).hexdigest()[:8]
     return StreamFiles(folder, manifest, lengths.astype(np.int32), shards, digest)
+
+
+def stored_file(shard: dict[str, Any]) -> dict[str, Any]:
+    """What an index says of the file that a shard is stored as, compressed or not: basename, bytes and hashes."""
+    return shard["zip_data"] or shard["raw_data"]
+
+
+def shard_files(shards: Sequence[dict[str, Any]]) -> list[str]:
+    """The names of the files of an index's shards."""
+    return [stored_file(shard)["basename"] for shard in shards]
 
 
 def _read_manifest(folder: str, content: bytes, fix: str) -> Manifest:
