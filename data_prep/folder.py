@@ -20,7 +20,7 @@ from streaming.base.storage import CloudUploader
 
 from data_prep.objects import Bucket, open_bucket
 from recipe.data.manifest import MANIFEST
-from recipe.data.remote import fetch, is_url
+from recipe.data.remote import fetch, is_url, store_root
 from recipe.errors import UserError
 
 SCHEMES = ("s3", "gs", "azure", "oci")
@@ -68,17 +68,17 @@ class Folder(Protocol):
 
 
 def store_path(store: str) -> str:
-    """A store as the command line names it, ready to be joined with names.
+    """As :func:`recipe.data.remote.store_root`, for a store that is written.
 
     Raises:
         WriteError: A URL of a kind that cannot be written.
     """
-    if not is_url(store):
-        return os.path.abspath(os.path.expanduser(store))
-    url = urllib.parse.urlparse(store)
-    if url.scheme not in SCHEMES or not url.netloc:
-        raise WriteError(f"{store}: expected a folder or {', '.join(f'{s}://' for s in SCHEMES)} with a bucket's name")
-    return store.rstrip("/")
+    if is_url(store):
+        url = urllib.parse.urlparse(store)
+        if url.scheme not in SCHEMES or not url.netloc:
+            schemes = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+            raise WriteError(f"{store}: expected a folder or {schemes} with a bucket's name")
+    return store_root(store)
 
 
 def open_folder(place: str, mark: str) -> Folder:

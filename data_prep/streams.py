@@ -17,7 +17,7 @@ from streaming.base.hashing import get_hash
 from streaming.base.storage.upload import CloudUploader
 
 from recipe.data.manifest import SPLITS
-from recipe.data.remote import is_url
+from recipe.data.remote import is_url, store_root
 from recipe.data.stream_files import StoreError, read_file, stored_file
 from recipe.tasks.catalogue import CATALOGUE
 
@@ -64,7 +64,7 @@ def list_store(store: str, tokenizer_folder: str | None = None) -> Listing:
     Raises:
         StoreError: There is no such store or folder, it cannot be listed, or it has no streams.
     """
-    root = store.rstrip("/") if is_url(store) else os.path.abspath(os.path.expanduser(store))
+    root = store_root(store)
     paths = _list_remote(root) if is_url(root) else _list_local(root)
     files: dict[tuple[str, str, str], list[str]] = {}
     strays = []

@@ -17,7 +17,7 @@ from data_prep.overlap.index import IndexedStream, KeyIndex
 from data_prep.overlap.match import Matches, Pairs
 from data_prep.streams import read_shard
 from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, write_manifest
-from recipe.data.remote import is_url
+from recipe.data.remote import is_url, store_root
 from recipe.data.stream_files import StoreError, read_file, shard_files
 from recipe.tasks.catalogue import Family, get_task
 
@@ -63,7 +63,7 @@ def write_clean_store(
     """
     if is_url(folder):
         raise StoreError(f"--drop-overlap {folder}: expected a local folder; copy it to the bucket afterwards")
-    final = os.path.abspath(os.path.expanduser(folder))
+    final = store_root(folder)
     if os.path.exists(final):
         raise StoreError(f"--drop-overlap {final}: is already there; name a new folder or delete this one")
     partial = f"{final}.partial-{os.getpid()}"
