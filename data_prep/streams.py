@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,11 +18,10 @@ from streaming.base.storage.upload import CloudUploader
 from recipe.data.manifest import SPLITS
 from recipe.data.remote import is_url, store_root
 from recipe.data.stream_files import StoreError, read_file, stored_file
+from recipe.data.tokenizer import TOKENIZER_FOLDER
 from recipe.tasks.catalogue import CATALOGUE
 
 Sample = dict[str, Any]  # one example's columns, see recipe.data.manifest.columns
-
-_TOKENIZER_FOLDER = re.compile(r"[a-z]+(\d+)-([0-9a-f]{8})")
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def list_store(store: str, tokenizer_folder: str | None = None) -> Listing:
     strays = []
     for path in paths:
         parts = path.split("/")
-        if len(parts) == 4 and _TOKENIZER_FOLDER.fullmatch(parts[0]) and parts[1] in CATALOGUE and parts[2] in SPLITS:
+        if len(parts) == 4 and TOKENIZER_FOLDER.fullmatch(parts[0]) and parts[1] in CATALOGUE and parts[2] in SPLITS:
             files.setdefault((parts[0], parts[1], parts[2]), []).append(parts[3])
         else:
             strays.append(path)
@@ -92,14 +90,6 @@ def list_one_tokenizer(store: str, tokenizer_folder: str | None) -> Listing:
     if len(folders) > 1:
         raise StoreError(f"{store}: has streams of several tokenizers; choose one: --tokenizer-folder {folders[0]}")
     return listing
-
-
-def parse_tokenizer_folder(name: str) -> tuple[int, str]:
-    """``bpe50265-1a2b3c4d`` -> the vocabulary's size and the start of the tokenizer's fingerprint."""
-    match = _TOKENIZER_FOLDER.fullmatch(name)
-    if not match:
-        raise ValueError(f"{name}: is no tokenizer's folder of a store")
-    return int(match[1]), match[2]
 
 
 def read_shard(stream: Stream, shard: dict[str, Any]) -> Iterator[Sample]:

@@ -18,9 +18,10 @@ from data_prep.__main__ import Parser, fail
 from data_prep.check_example import Bounds, find_problem, measure
 from data_prep.decode import decode_texts, example_texts, load_tokenizer_of
 from data_prep.labels import balance, imbalance, target_of
-from data_prep.streams import Sample, Stream, list_store, parse_tokenizer_folder, read_shard
+from data_prep.streams import Sample, Stream, list_store, read_shard
 from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, SPLITS, Manifest
 from recipe.data.stream_files import StoreError, StreamFiles, read_stream_files, shard_files
+from recipe.data.tokenizer import parse_tokenizer_folder
 from recipe.errors import UserError
 from recipe.tasks.catalogue import get_task
 
