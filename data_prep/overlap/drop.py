@@ -16,9 +16,9 @@ from data_prep.check_example import measure
 from data_prep.overlap.index import IndexedStream, KeyIndex
 from data_prep.overlap.match import Matches, Pairs
 from data_prep.streams import read_shard
-from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, write_manifest
+from recipe.data.manifest import INDEX, LENGTHS, MANIFEST
 from recipe.data.remote import is_url, store_root
-from recipe.data.stream_files import StoreError, read_file, shard_files
+from recipe.data.stream_files import StoreError, read_file, seal_stream, shard_files
 from recipe.tasks.catalogue import Family, get_task
 
 Removed = Counter[tuple[str, str]]  # (training stream, evaluation stream) -> examples
@@ -115,8 +115,7 @@ def _rewrite(one: IndexedStream, keep: NDArray[np.bool_], removed: Counter[str],
                 tokens += measure(sample)[3]
     writer.finish()
     lengths = one.files.lengths[keep]
-    np.save(os.path.join(folder, LENGTHS), lengths, allow_pickle=False)
     manifest = one.files.manifest
     dropped = {**manifest.dropped, **{f"overlaps {name}": count for name, count in removed.items()}}
     counts = {"written": len(lengths), "rows": int(lengths[:, 0].sum()), "tokens": tokens}
-    write_manifest(folder, replace(manifest, dropped=dict(sorted(dropped.items())), **counts))
+    seal_stream(folder, lengths, replace(manifest, dropped=dict(sorted(dropped.items())), **counts))
