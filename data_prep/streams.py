@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,8 +12,8 @@ import numpy as np
 from streaming.base.compression import decompress
 from streaming.base.format.mds.reader import MDSReader
 from streaming.base.hashing import get_hash
-from streaming.base.storage.upload import CloudUploader
 
+from data_prep.objects import key_prefix, open_bucket
 from recipe.data.manifest import SPLITS
 from recipe.data.remote import is_url, store_root
 from recipe.data.stream_files import StoreError, read_file, stored_file
@@ -150,13 +149,11 @@ def _list_local(root: str) -> list[str]:
 
 
 def _list_remote(root: str) -> list[str]:
-    with tempfile.TemporaryDirectory() as unused:
-        try:
-            keys = CloudUploader.get((unused, root), exist_ok=True).list_objects() or []
-        except NotImplementedError as error:
-            raise StoreError(f"{root}: this kind of store cannot be listed; work on a local copy of it") from error
-        except Exception as error:  # every cloud's client has exceptions of its own
-            raise StoreError(f"{root}: cannot be listed ({error}); check the address and the credentials") from error
-    prefix = root.split("://", 1)[1].partition("/")[2]
-    start = f"{prefix}/" if prefix else ""
-    return sorted(key.removeprefix(start) for key in keys if key.startswith(start))
+    prefix = key_prefix(root)
+    try:
+        keys = open_bucket(root).list(prefix)
+    except NotImplementedError as error:
+        raise StoreError(f"{root}: this kind of store cannot be listed; work on a local copy of it") from error
+    except Exception as error:  # every cloud's client has exceptions of its own
+        raise StoreError(f"{root}: cannot be listed ({error}); check the address and the credentials") from error
+    return sorted(key.removeprefix(prefix) for key in keys)

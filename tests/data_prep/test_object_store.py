@@ -17,7 +17,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from data_prep import __main__ as cli
-from data_prep import folder
+from data_prep import objects
 from data_prep.miniature import generate
 from recipe.data.store import open_store
 from recipe.data.tokenizer import load_tokenizer
@@ -80,7 +80,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # no long waits where a test has stopped the server
-    folder._uploader.cache_clear()  # the client of an earlier test's server
+    objects._uploader.cache_clear()  # the client of an earlier test's server
     opened.client().create_bucket(Bucket="bucket")
     yield opened
     opened.server.stop()
@@ -167,7 +167,7 @@ def test_what_is_wrong_with_a_bucket_is_one_line(
     bucket.server.stop()
     fails("s3://bucket/store", "check the address and the connection")
     bucket.restart()
-    folder._uploader.cache_clear()
+    objects._uploader.cache_clear()
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
