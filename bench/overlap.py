@@ -24,8 +24,8 @@ from streaming import MDSWriter
 from data_prep import overlap, train_tokenizer
 from data_prep.decode import decode_texts, example_texts
 from data_prep.streams import list_store, read_shard
-from recipe.data.manifest import LENGTHS, VERSION, Manifest, columns, write_manifest
-from recipe.data.stream_files import read_stream_files
+from recipe.data.manifest import VERSION, Manifest, columns
+from recipe.data.stream_files import read_stream_files, seal_stream
 from recipe.data.tokenizer import fingerprint, load_tokenizer, tokenizer_folder
 from recipe.tasks.catalogue import Family, get_task
 
@@ -55,7 +55,6 @@ def write_stream(store: Path, tokenizer_name: str, name: str, examples: int, see
             }
             writer.write({**sample, **({"reference": {"group": ""}} if split == "validation" else {})})
             lengths.append((1, size, 0))
-    np.save(folder / LENGTHS, np.array(lengths, np.int32), allow_pickle=False)
     manifest = Manifest(
         version=VERSION,
         task=key,
@@ -78,7 +77,7 @@ def write_stream(store: Path, tokenizer_name: str, name: str, examples: int, see
         tokens=sum(size for _, size, _ in lengths),
         rows=examples,
     )
-    write_manifest(str(folder), manifest)
+    seal_stream(str(folder), np.array(lengths, np.int32), manifest)
 
 
 def decode_all(store: Path, tokenizer_name: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections import Counter
@@ -14,8 +13,9 @@ import numpy as np
 from data_prep.convert import ConversionError, Unit
 from data_prep.drops import check_drops
 from data_prep.folder import explain_os_errors
-from data_prep.part import Part, record_name, shard_files
+from data_prep.part import Part, record_name
 from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, Manifest
+from recipe.data.stream_files import seal_stream, shard_files
 
 
 def find_finished(unit: Unit) -> Manifest | None:
@@ -68,19 +68,13 @@ def finish_stream(unit: Unit, parts: Mapping[int, Part]) -> Manifest:
     check_drops(manifest)
     if sum(shard["samples"] for shard in shards) != len(lengths):
         raise ConversionError(f"{unit.place}: its shards and its lengths differ in number; use --overwrite")
-    buffer = io.BytesIO()
-    np.save(buffer, lengths, allow_pickle=False)
-    files = {
-        INDEX: json.dumps({"version": 2, "shards": shards}, sort_keys=True).encode(),
-        LENGTHS: buffer.getvalue(),
-    }
-    manifest = manifest.seal(files)
-    files[MANIFEST] = manifest.to_json().encode()
+    files = (INDEX, LENGTHS, MANIFEST)
     folder = unit.open()
     with folder.scratch() as scratch:
-        for name, content in files.items():
-            with explain_os_errors(scratch), open(os.path.join(scratch, name), "wb") as file:
-                file.write(content)
+        with explain_os_errors(scratch):
+            with open(os.path.join(scratch, INDEX), "w") as file:
+                json.dump({"version": 2, "shards": shards}, file, sort_keys=True)
+            manifest = seal_stream(scratch, lengths, manifest)
         folder.put(scratch, files)
     unit.open().publish({*files, *shard_files(shards)})
     return manifest

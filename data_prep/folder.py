@@ -13,17 +13,14 @@ import tempfile
 import urllib.parse
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, Protocol
 
-from streaming.base.storage import CloudUploader
-
-from data_prep.objects import Bucket, open_bucket
+from data_prep.objects import SCHEMES, Bucket, key_prefix, open_bucket, open_uploader
 from recipe.data.manifest import MANIFEST
-from recipe.data.remote import fetch, is_url
+from recipe.data.remote import fetch, is_url, store_root
 from recipe.errors import UserError
 
-SCHEMES = ("s3", "gs", "azure", "oci")
 AGAIN = "the same command goes on from what is finished"
 
 
@@ -68,17 +65,17 @@ class Folder(Protocol):
 
 
 def store_path(store: str) -> str:
-    """A store as the command line names it, ready to be joined with names.
+    """As :func:`recipe.data.remote.store_root`, for a store that is written.
 
     Raises:
         WriteError: A URL of a kind that cannot be written.
     """
-    if not is_url(store):
-        return os.path.abspath(os.path.expanduser(store))
-    url = urllib.parse.urlparse(store)
-    if url.scheme not in SCHEMES or not url.netloc:
-        raise WriteError(f"{store}: expected a folder or {', '.join(f'{s}://' for s in SCHEMES)} with a bucket's name")
-    return store.rstrip("/")
+    if is_url(store):
+        url = urllib.parse.urlparse(store)
+        if url.scheme not in SCHEMES or not url.netloc:
+            schemes = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+            raise WriteError(f"{store}: expected a folder or {schemes} with a bucket's name")
+    return store_root(store)
 
 
 def open_folder(place: str, mark: str) -> Folder:
@@ -176,7 +173,7 @@ class _RemoteFolder:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.prefix = urllib.parse.urlparse(url).path.strip("/") + "/"
+        self.prefix = key_prefix(url)
 
     def names(self) -> set[str]:
         return set(self._names)
@@ -201,7 +198,7 @@ class _RemoteFolder:
 
     def put(self, scratch: str, names: Iterable[str]) -> None:
         with _explain_clouds(self.url):
-            uploader = copy.copy(self._uploader)  # shares the client
+            uploader = copy.copy(open_uploader(self.url))  # shares the client
             uploader.local, uploader.remote = scratch, self.url
             for name in names:
                 uploader.upload_file(name)
@@ -229,19 +226,7 @@ class _RemoteFolder:
 
     @cached_property
     def _bucket(self) -> Bucket:
-        return open_bucket(self._uploader)
-
-    @property
-    def _uploader(self) -> CloudUploader:
-        url = urllib.parse.urlparse(self.url)
-        return _uploader(f"{url.scheme}://{url.netloc}")
-
-
-@cache
-def _uploader(bucket: str) -> CloudUploader:
-    """Streaming's uploader of a bucket; raises where there is no such bucket or no right to it."""
-    with tempfile.TemporaryDirectory() as unused:
-        return CloudUploader.get((unused, bucket))
+        return open_bucket(self.url)
 
 
 # What the clients' messages have in common, and what to do about it.

@@ -1,11 +1,17 @@
-"""Listing and deleting the objects of a bucket, which MosaicML Streaming's uploaders leave to their clients."""
+"""Buckets: MosaicML Streaming's uploaders, and the listing and deleting that they leave to their clients."""
 
 from __future__ import annotations
 
+import tempfile
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
+
+from streaming.base.storage import CloudUploader
+
+SCHEMES = ("s3", "gs", "azure", "oci")  # of the buckets that can be listed and written
 
 
 @dataclass(frozen=True)
@@ -21,17 +27,46 @@ class Bucket:
     delete: Callable[[str], Any]
 
 
-def open_bucket(uploader: Any) -> Bucket:
-    """The bucket that an uploader of Streaming's writes to, through the same client."""
-    url = urllib.parse.urlparse(uploader.remote)
-    if url.scheme == "s3":
-        return _boto(uploader.s3, url.netloc)
-    if url.scheme == "azure":
-        return _azure(uploader.azure_service, url.netloc)
-    if url.scheme == "oci":
-        return _oci(uploader.client, uploader.namespace, url.netloc)
-    client = uploader.gcs_client  # boto3's where HMAC keys are given, else Google's own
-    return _boto(client, url.netloc) if hasattr(client, "head_bucket") else _google(client, url.netloc)
+def open_bucket(url: str) -> Bucket:
+    """The bucket of a URL, through the client of :func:`open_uploader`.
+
+    Raises:
+        NotImplementedError: A kind of store that is not in :data:`SCHEMES`.
+        Exception: As :func:`open_uploader`.
+    """
+    uploader, place = open_uploader(url), urllib.parse.urlparse(url)
+    if place.scheme == "s3":
+        return _boto(uploader.s3, place.netloc)
+    if place.scheme == "gs":
+        client = uploader.gcs_client  # boto3's where HMAC keys are given, else Google's own
+        return _boto(client, place.netloc) if hasattr(client, "head_bucket") else _google(client, place.netloc)
+    if place.scheme == "azure":
+        return _azure(uploader.azure_service, place.netloc)
+    if place.scheme == "oci":
+        return _oci(uploader.client, uploader.namespace, place.netloc)
+    raise NotImplementedError(f"{place.scheme}:// cannot be listed")
+
+
+def open_uploader(url: str) -> Any:
+    """Streaming's uploader of a URL's bucket; one for all URLs of a bucket.
+
+    Raises:
+        Exception: There is no such bucket or no right to it; every cloud's client has exceptions of its own.
+    """
+    place = urllib.parse.urlparse(url)
+    return _uploader(f"{place.scheme}://{place.netloc}")
+
+
+@cache
+def _uploader(bucket: str) -> Any:
+    with tempfile.TemporaryDirectory() as unused:
+        return CloudUploader.get((unused, bucket))
+
+
+def key_prefix(url: str) -> str:
+    """What the keys of a URL's objects start with: empty for a whole bucket."""
+    path = urllib.parse.urlparse(url).path.strip("/")
+    return f"{path}/" if path else ""
 
 
 def _boto(client: Any, bucket: str) -> Bucket:

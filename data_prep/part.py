@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.sources import Piece
+from recipe.data.stream_files import shard_files
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,3 @@ def part_name(number: int) -> str:
 def record_name(number: int) -> str:
     """Where a part's record is."""
     return f"{part_name(number)}.json"
-
-
-def shard_files(shards: Sequence[dict[str, Any]]) -> list[str]:
-    """The names of the files of an index's shards."""
-    return [(shard["zip_data"] or shard["raw_data"])["basename"] for shard in shards]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,16 +12,15 @@ import numpy as np
 from streaming.base.compression import decompress
 from streaming.base.format.mds.reader import MDSReader
 from streaming.base.hashing import get_hash
-from streaming.base.storage.upload import CloudUploader
 
+from data_prep.objects import key_prefix, open_bucket
 from recipe.data.manifest import SPLITS
-from recipe.data.remote import is_url
-from recipe.data.stream_files import StoreError, read_file
+from recipe.data.remote import is_url, store_root
+from recipe.data.stream_files import StoreError, read_file, stored_file
+from recipe.data.tokenizer import TOKENIZER_FOLDER
 from recipe.tasks.catalogue import CATALOGUE
 
 Sample = dict[str, Any]  # one example's columns, see recipe.data.manifest.columns
-
-_TOKENIZER_FOLDER = re.compile(r"[a-z]+(\d+)-([0-9a-f]{8})")
 
 
 @dataclass(frozen=True)
@@ -64,13 +61,13 @@ def list_store(store: str, tokenizer_folder: str | None = None) -> Listing:
     Raises:
         StoreError: There is no such store or folder, it cannot be listed, or it has no streams.
     """
-    root = store.rstrip("/") if is_url(store) else os.path.abspath(os.path.expanduser(store))
+    root = store_root(store)
     paths = _list_remote(root) if is_url(root) else _list_local(root)
     files: dict[tuple[str, str, str], list[str]] = {}
     strays = []
     for path in paths:
         parts = path.split("/")
-        if len(parts) == 4 and _TOKENIZER_FOLDER.fullmatch(parts[0]) and parts[1] in CATALOGUE and parts[2] in SPLITS:
+        if len(parts) == 4 and TOKENIZER_FOLDER.fullmatch(parts[0]) and parts[1] in CATALOGUE and parts[2] in SPLITS:
             files.setdefault((parts[0], parts[1], parts[2]), []).append(parts[3])
         else:
             strays.append(path)
@@ -92,14 +89,6 @@ def list_one_tokenizer(store: str, tokenizer_folder: str | None) -> Listing:
     if len(folders) > 1:
         raise StoreError(f"{store}: has streams of several tokenizers; choose one: --tokenizer-folder {folders[0]}")
     return listing
-
-
-def parse_tokenizer_folder(name: str) -> tuple[int, str]:
-    """``bpe50265-1a2b3c4d`` -> the vocabulary's size and the start of the tokenizer's fingerprint."""
-    match = _TOKENIZER_FOLDER.fullmatch(name)
-    if not match:
-        raise ValueError(f"{name}: is no tokenizer's folder of a store")
-    return int(match[1]), match[2]
 
 
 def read_shard(stream: Stream, shard: dict[str, Any]) -> Iterator[Sample]:
@@ -133,7 +122,7 @@ def _open_shard(stream: Stream, shard: dict[str, Any]) -> tuple[bytes, list[int]
 
 
 def _read_raw(stream: Stream, shard: dict[str, Any]) -> bytes:
-    part = shard["zip_data"] or shard["raw_data"]
+    part = stored_file(shard)
     path = f"{stream.folder}/{part['basename']}"
     content = read_file(path, stream.fix)
     _check_hashes(path, content, part, stream.fix)
@@ -160,13 +149,11 @@ def _list_local(root: str) -> list[str]:
 
 
 def _list_remote(root: str) -> list[str]:
-    with tempfile.TemporaryDirectory() as unused:
-        try:
-            keys = CloudUploader.get((unused, root), exist_ok=True).list_objects() or []
-        except NotImplementedError as error:
-            raise StoreError(f"{root}: this kind of store cannot be listed; work on a local copy of it") from error
-        except Exception as error:  # every cloud's client has exceptions of its own
-            raise StoreError(f"{root}: cannot be listed ({error}); check the address and the credentials") from error
-    prefix = root.split("://", 1)[1].partition("/")[2]
-    start = f"{prefix}/" if prefix else ""
-    return sorted(key.removeprefix(start) for key in keys if key.startswith(start))
+    prefix = key_prefix(root)
+    try:
+        keys = open_bucket(root).list(prefix)
+    except NotImplementedError as error:
+        raise StoreError(f"{root}: this kind of store cannot be listed; work on a local copy of it") from error
+    except Exception as error:  # every cloud's client has exceptions of its own
+        raise StoreError(f"{root}: cannot be listed ({error}); check the address and the credentials") from error
+    return sorted(key.removeprefix(prefix) for key in keys)

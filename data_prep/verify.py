@@ -18,10 +18,11 @@ from data_prep.__main__ import Parser, fail
 from data_prep.check_example import Bounds, find_problem, measure
 from data_prep.decode import decode_texts, example_texts, load_tokenizer_of
 from data_prep.labels import balance, imbalance, target_of
-from data_prep.streams import Sample, Stream, list_store, parse_tokenizer_folder, read_shard
+from data_prep.streams import Sample, Stream, list_store, read_shard
 from data_prep.summary import table_console
 from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, SPLITS, Manifest
-from recipe.data.stream_files import StoreError, StreamFiles, read_stream_files
+from recipe.data.stream_files import StoreError, StreamFiles, read_stream_files, shard_files
+from recipe.data.tokenizer import parse_tokenizer_folder
 from recipe.errors import UserError
 from recipe.tasks.catalogue import get_task
 
@@ -72,7 +73,7 @@ def verify_stream(stream: Stream, show: int, advance: Callable[[float], None]) -
     if not findings.errors:
         _check_counts(stream, files, seen, findings)
         findings.warnings += imbalance(get_task(stream.task), findings.targets)
-    expected = {MANIFEST, LENGTHS, INDEX, *((s["zip_data"] or s["raw_data"])["basename"] for s in files.shards)}
+    expected = {MANIFEST, LENGTHS, INDEX, *shard_files(files.shards)}
     findings.warnings += [f"unexpected file {name}" for name in stream.files if name not in expected]
     return findings
 

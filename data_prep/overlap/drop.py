@@ -16,9 +16,9 @@ from data_prep.check_example import measure
 from data_prep.overlap.index import IndexedStream, KeyIndex
 from data_prep.overlap.match import Matches, Pairs
 from data_prep.streams import read_shard
-from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, write_manifest
-from recipe.data.remote import is_url
-from recipe.data.stream_files import StoreError, read_file
+from recipe.data.manifest import INDEX, LENGTHS, MANIFEST
+from recipe.data.remote import is_url, store_root
+from recipe.data.stream_files import StoreError, read_file, seal_stream, shard_files
 from recipe.tasks.catalogue import Family, get_task
 
 Removed = Counter[tuple[str, str]]  # (training stream, evaluation stream) -> examples
@@ -63,7 +63,7 @@ def write_clean_store(
     """
     if is_url(folder):
         raise StoreError(f"--drop-overlap {folder}: expected a local folder; copy it to the bucket afterwards")
-    final = os.path.abspath(os.path.expanduser(folder))
+    final = store_root(folder)
     if os.path.exists(final):
         raise StoreError(f"--drop-overlap {final}: is already there; name a new folder or delete this one")
     partial = f"{final}.partial-{os.getpid()}"
@@ -93,8 +93,7 @@ def _write_stream(one: IndexedStream, keep: NDArray[np.bool_], removed: Counter[
 
 def _copy(one: IndexedStream, folder: str) -> None:
     os.makedirs(folder)
-    shards = [(shard["zip_data"] or shard["raw_data"])["basename"] for shard in one.files.shards]
-    for name in (*shards, INDEX, LENGTHS, MANIFEST):
+    for name in (*shard_files(one.files.shards), INDEX, LENGTHS, MANIFEST):
         with open(os.path.join(folder, name), "wb") as file:
             file.write(read_file(f"{one.stream.folder}/{name}", one.stream.fix))
 
@@ -116,8 +115,7 @@ def _rewrite(one: IndexedStream, keep: NDArray[np.bool_], removed: Counter[str],
                 tokens += measure(sample)[3]
     writer.finish()
     lengths = one.files.lengths[keep]
-    np.save(os.path.join(folder, LENGTHS), lengths, allow_pickle=False)
     manifest = one.files.manifest
     dropped = {**manifest.dropped, **{f"overlaps {name}": count for name, count in removed.items()}}
     counts = {"written": len(lengths), "rows": int(lengths[:, 0].sum()), "tokens": tokens}
-    write_manifest(folder, replace(manifest, dropped=dict(sorted(dropped.items())), **counts))
+    seal_stream(folder, lengths, replace(manifest, dropped=dict(sorted(dropped.items())), **counts))

@@ -78,10 +78,6 @@ class Manifest:
         outcome = {"tokenizer", "read", "written", "dropped", "tokens", "rows", "files"}
         return {name: value for name, value in asdict(self).items() if name not in outcome}
 
-    def seal(self, contents: dict[str, bytes]) -> Manifest:
-        """The manifest of a stream whose index and lengths are complete; ``contents`` are their bytes by name."""
-        return replace(self, files={name: _sha256(contents[name]) for name in (INDEX, LENGTHS)})
-
     def check_files(self, contents: dict[str, bytes]) -> None:
         """Raises ``ValueError`` where index or lengths are not, to the byte, those that were sealed."""
         for name in (INDEX, LENGTHS):
@@ -95,11 +91,11 @@ def write_manifest(folder: str, manifest: Manifest) -> Manifest:
     From then on every changed byte is found out: the manifest holds its own hash and those of index and lengths, the
     index those of the shards.
     """
-    contents = {}
+    hashes = {}
     for name in (INDEX, LENGTHS):
         with open(os.path.join(folder, name), "rb") as file:
-            contents[name] = file.read()
-    sealed = manifest.seal(contents)
+            hashes[name] = _sha256(file.read())
+    sealed = replace(manifest, files=hashes)
     with open(os.path.join(folder, MANIFEST), "w", encoding="utf-8") as file:
         file.write(sealed.to_json())
     return sealed

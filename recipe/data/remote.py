@@ -13,6 +13,11 @@ def is_url(path: str) -> bool:
     return "://" in path
 
 
+def store_root(store: str) -> str:
+    """A store as a user names it, ready to be joined with names: a folder's absolute path, or the URL."""
+    return store.rstrip("/") if is_url(store) else os.path.abspath(os.path.expanduser(store))
+
+
 def fetch(path: str) -> bytes:
     """The content of a small file, local or remote.
 

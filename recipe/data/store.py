@@ -21,8 +21,8 @@ from streaming import Stream, StreamingDataset
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from recipe.data.manifest import SPLITS, Manifest, columns, token_dtype
-from recipe.data.remote import is_url
-from recipe.data.stream_files import StoreError, StreamFiles, read_stream_files
+from recipe.data.remote import is_url, store_root
+from recipe.data.stream_files import StoreError, StreamFiles, read_stream_files, stored_file
 from recipe.data.tokenizer import fingerprint, tokenizer_folder
 from recipe.tasks.catalogue import Task, get_task
 
@@ -118,10 +118,10 @@ def open_store(
     if not tasks:
         raise StoreError(f"{store}: no tasks asked for")
     chosen = [get_task(key) for key in tasks]
+    store = store_root(store)
     if not is_url(store):
-        store = os.path.abspath(os.path.expanduser(store))
         _check_folders(store, tokenizer, tasks, split)
-    mark, root = fingerprint(tokenizer), f"{store.rstrip('/')}/{tokenizer_folder(tokenizer)}"
+    mark, root = fingerprint(tokenizer), f"{store}/{tokenizer_folder(tokenizer)}"
     again = _command(store, tokenizer, tasks)
     opened = [_open(f"{root}/{task.key}/{split}", task, mark, again) for task in chosen]
     return ShardStore(opened, os.path.abspath(os.path.expanduser(cache)))
@@ -182,7 +182,7 @@ def _check_meaning(folder: str, task: Task, mark: str, manifest: Manifest, fix: 
 
 def _check_sizes(folder: str, shards: list[dict[str, Any]], fix: str) -> None:
     for shard in shards:
-        part = shard["zip_data"] or shard["raw_data"]
+        part = stored_file(shard)
         path = f"{folder}/{part['basename']}"
         size = os.path.getsize(path) if os.path.isfile(path) else 0
         if size != part["bytes"]:

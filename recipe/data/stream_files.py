@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, VERSION, Manifest
+from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, VERSION, Manifest, write_manifest
 from recipe.data.remote import fetch
 from recipe.errors import UserError
 
@@ -67,6 +69,37 @@ def read_stream_files(folder: str, fix: str) -> StreamFiles:
         raise StoreError(f"{folder}: has no examples; {fix}")
     digest = hashlib.sha256(texts[INDEX] + texts[MANIFEST]).hexdigest()[:8]
     return StreamFiles(folder, manifest, lengths.astype(np.int32), shards, digest)
+
+
+def seal_stream(folder: str, lengths: NDArray[np.int32], manifest: Manifest) -> Manifest:
+    """Write lengths and manifest into a folder that has a stream's shards and index: then it is a stream.
+
+    Args:
+        folder: Local folder.
+        lengths: (N, 3) of its examples, see :class:`StreamFiles`.
+        manifest: With all that :func:`recipe.data.manifest.write_manifest` does not add.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        OSError: The folder cannot be written, or it has no index.
+    """
+    content = io.BytesIO()  # on a full disk np.save may leave a short file without a word
+    np.save(content, lengths, allow_pickle=False)
+    with open(os.path.join(folder, LENGTHS), "wb") as file:
+        file.write(content.getvalue())
+    return write_manifest(folder, manifest)
+
+
+def stored_file(shard: dict[str, Any]) -> dict[str, Any]:
+    """What an index says of the file that a shard is stored as, compressed or not: basename, bytes and hashes."""
+    return shard["zip_data"] or shard["raw_data"]
+
+
+def shard_files(shards: Sequence[dict[str, Any]]) -> list[str]:
+    """The names of the files of an index's shards."""
+    return [stored_file(shard)["basename"] for shard in shards]
 
 
 def _read_manifest(folder: str, content: bytes, fix: str) -> Manifest:

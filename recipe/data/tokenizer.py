@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from typing import Any
 
 from transformers import AutoTokenizer
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from recipe.errors import UserError
+
+TOKENIZER_FOLDER = re.compile(r"[a-z]+(\d+)-([0-9a-f]{8})")  # what :func:`tokenizer_folder` returns
 
 
 class TokenizerError(UserError):
@@ -63,6 +66,18 @@ def tokenizer_folder(tokenizer: PreTrainedTokenizerFast) -> str:
     """The store's folder for a tokenizer: kind, vocabulary size and fingerprint, such as ``bpe50265-1a2b3c4d``."""
     kind = _pipeline(tokenizer)["model"]["type"].lower()
     return f"{kind}{len(tokenizer)}-{fingerprint(tokenizer)[:8]}"
+
+
+def parse_tokenizer_folder(name: str) -> tuple[int, str]:
+    """``bpe50265-1a2b3c4d`` -> the vocabulary's size and the start of the tokenizer's fingerprint.
+
+    Raises:
+        ValueError: The name is not one that :func:`tokenizer_folder` gives.
+    """
+    match = TOKENIZER_FOLDER.fullmatch(name)
+    if not match:
+        raise ValueError(f"{name}: is no tokenizer's folder of a store")
+    return int(match[1]), match[2]
 
 
 def _pipeline(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:

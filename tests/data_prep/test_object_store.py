@@ -7,57 +7,23 @@ import multiprocessing
 import random
 import threading
 import time
-from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-import boto3
 import pyarrow.parquet as pq
 import pytest
-from moto.server import ThreadedMotoServer
 
 from data_prep import __main__ as cli
-from data_prep import folder
+from data_prep import objects
 from data_prep.miniature import generate
 from recipe.data.store import open_store
 from recipe.data.tokenizer import load_tokenizer
 from recipe.tasks.catalogue import get_task
+from tests.data_prep.conftest import Bucket
 
 pytestmark = pytest.mark.slow
 
 TASKS = ("cola", "rte", "copa", "squad", "xsum", "sciq")
-
-
-class Bucket:
-    """A bucket on a server that can be stopped and started again with all that it holds."""
-
-    def __init__(self) -> None:
-        self.server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        self.server.start()
-        _, self.port = self.server.get_host_and_port()
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def client(self):
-        return boto3.client("s3", endpoint_url=self.endpoint)
-
-    def content(self, prefix: str) -> dict[str, bytes]:
-        """Every object whose key starts with ``prefix``, by the rest of its key."""
-        client = self.client()
-        return {
-            name: client.get_object(Bucket="bucket", Key=prefix + name)["Body"].read() for name in self.names(prefix)
-        }
-
-    def names(self, prefix: str) -> list[str]:
-        """The keys of those objects, without the prefix."""
-        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix=prefix)
-        return [entry["Key"].removeprefix(prefix) for page in pages for entry in page.get("Contents", ())]
-
-    def restart(self) -> None:
-        self.server = ThreadedMotoServer("127.0.0.1", self.port, verbose=False)
-        self.server.start()
 
 
 class RequestCount(logging.Handler):
@@ -70,20 +36,6 @@ class RequestCount(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.count += 1
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    opened = Bucket()
-    monkeypatch.setenv("S3_ENDPOINT_URL", opened.endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # no long waits where a test has stopped the server
-    folder._uploader.cache_clear()  # the client of an earlier test's server
-    opened.client().create_bucket(Bucket="bucket")
-    yield opened
-    opened.server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +119,7 @@ def test_what_is_wrong_with_a_bucket_is_one_line(
     bucket.server.stop()
     fails("s3://bucket/store", "check the address and the connection")
     bucket.restart()
-    folder._uploader.cache_clear()
+    objects._uploader.cache_clear()
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import numpy as np
 import pytest
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
@@ -22,6 +21,7 @@ from recipe.data.stream_files import read_stream_files
 from recipe.data.tokenizer import load_tokenizer, tokenizer_folder
 from recipe.tasks.catalogue import get_task
 from tests.conftest import convert_miniature
+from tests.data_prep.conftest import Bucket
 
 TASKS = ("cola", "copa", "squad", "aeslc")  # one of each family
 
@@ -214,28 +214,17 @@ def test_a_store_that_is_not_there_is_one_line(
 
 
 def test_a_store_in_a_bucket_is_verified_and_its_damage_found(
-    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    store: Path, bucket: Bucket, capsys: pytest.CaptureFixture[str]
 ):
-    moto = pytest.importorskip("moto.server")
-    server = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        monkeypatch.setenv("S3_ENDPOINT_URL", f"http://{host}:{port}")
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "test")
-        client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
-        client.create_bucket(Bucket="bucket")
-        for path in files_of(store):
-            client.upload_file(str(path), "bucket", f"some/shards/{path.relative_to(store)}")
-        assert verify.main(["s3://bucket/some/shards"]) == 0
-        assert "8 streams" in capsys.readouterr().out
-        (shard,) = store.glob("*/cola/train/*.zstd")
-        key = f"some/shards/{shard.relative_to(store)}"
-        client.put_object(Bucket="bucket", Key=key, Body=shard.read_bytes()[:-1] + b"?")
-        assert verify.main(["s3://bucket/some/shards"]) == 2
-        assert f"s3://bucket/{key}: is damaged" in capsys.readouterr().err
-        assert verify.main(["s3://no-such-bucket/shards"]) == 2
-        assert "cannot be listed" in capsys.readouterr().err
-    finally:
-        server.stop()
+    client = bucket.client()
+    for path in files_of(store):
+        client.upload_file(str(path), "bucket", f"some/shards/{path.relative_to(store)}")
+    assert verify.main(["s3://bucket/some/shards"]) == 0
+    assert "8 streams" in capsys.readouterr().out
+    (shard,) = store.glob("*/cola/train/*.zstd")
+    key = f"some/shards/{shard.relative_to(store)}"
+    client.put_object(Bucket="bucket", Key=key, Body=shard.read_bytes()[:-1] + b"?")
+    assert verify.main(["s3://bucket/some/shards"]) == 2
+    assert f"s3://bucket/{key}: is damaged" in capsys.readouterr().err
+    assert verify.main(["s3://no-such-bucket/shards"]) == 2
+    assert "cannot be listed" in capsys.readouterr().err

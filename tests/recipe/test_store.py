@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, Manifest, columns, write_manifest
 from recipe.data.store import ShardStore, StoreError, open_store
+from recipe.data.stream_files import seal_stream
 from recipe.data.tokenizer import load_tokenizer, tokenizer_folder
 from recipe.tasks.catalogue import UnknownTask
 
@@ -159,6 +161,18 @@ def test_a_stream_without_examples_is_refused(stream: Path, open_stream: Callabl
     edit(stream, written=0)
     with pytest.raises(StoreError, match=f"{stream}: has no examples"):
         open_stream()
+
+
+def test_lengths_that_the_disk_has_no_room_for_are_an_error_and_not_sealed(stream: Path):
+    """The limit of a file's size stands in for the disk's: the system refuses the write in the same way."""
+    manifest = Manifest.from_json((stream / MANIFEST).read_text())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            seal_stream(str(stream), np.zeros((300, 3), np.int32), manifest)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_missing_store_gives_the_command_that_makes_it(tokenizer: PreTrainedTokenizerFast, tmp_path: Path):

@@ -27,6 +27,7 @@ from rich.console import Console
 from recipe.config import TrainConfig, load_config
 from recipe.data.batch_plan import PlanError, Strategy
 from recipe.data.cut_step import check_budget
+from recipe.data.remote import is_url
 from recipe.data.simulate.lengths import Lengths, published_lengths, stored_lengths
 from recipe.data.simulate.memory import backbone_shape, estimate_memory
 from recipe.data.simulate.outcome import Outcome, simulate_fixed, simulate_strategy
@@ -81,7 +82,7 @@ def read_lengths(config: TrainConfig, encoder_decoder: bool, max_length: int) ->
         StoreError: The store is there but damaged, or made for something else.
     """
     store = config.data.store
-    if "://" not in store and not Path(store).expanduser().is_dir():
+    if not is_url(store) and not Path(store).expanduser().is_dir():
         reason = f"{store} is not there"
     else:
         try:
