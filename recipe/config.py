@@ -93,6 +93,9 @@ class DataConfig:
     # Draw each task's examples from so many of its shards at a time, for stores larger than the local cache. Default:
     # from all of them, a full shuffle.
     locality: Optional[int] = None
+    # Room for shards on each machine's disk, e.g. 200gb: those not read for longest make room. Default: all are kept.
+    # Below the store's size use `locality`, too, or every shard is fetched again and again.
+    cache_limit: Optional[str] = None
     # Loader processes for each rank; 0 reads in the training process.
     workers: int = 0
     # Validation examples of a task used by the evaluations during training. Default: all.

@@ -30,6 +30,7 @@ _FREE_KEYS = {
     "activation_checkpointing",
     "logging",
     "data.store",
+    "data.cache_limit",
     "data.workers",
     "data.token_budget",
     "data.max_validation_examples",

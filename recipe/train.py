@@ -63,7 +63,7 @@ def build_data(config: TrainConfig, model: MultitaskModel, cache: str) -> tuple[
     """Training data, and evaluation data by task."""
     encoder_decoder = model.network.is_encoder_decoder
     shards = {
-        split: open_store(config.data.store, model.tokenizer, config.tasks, split, cache)
+        split: open_store(config.data.store, model.tokenizer, config.tasks, split, cache, config.data.cache_limit)
         for split in ("train", "validation")
     }
     train_data = build_train_data(

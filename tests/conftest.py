@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.s3_server import bucket as bucket
 from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, TINY
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # before any test forks a loader's workers

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import tempfile
+import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from streaming.base.storage import CloudDownloader
+
+WAITS_S = (1, 2, 4, 8, 16, 32)  # between tries: a store that is gone for a minute stops nothing
+_REFUSALS = ("forbidden", "accessdenied", "access denied", "credentials", "invalidaccesskey")
+_FULL_OR_SHUT = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 def is_url(path: str) -> bool:
@@ -31,3 +43,34 @@ def fetch(path: str) -> bytes:
             CloudDownloader.direct_download(path, local)
         with open(local, "rb") as file:
             return file.read()
+
+
+def fetch_patiently(attempt: Callable[[], T], what: str) -> T:
+    """What ``attempt`` returns; where it fails for a reason that may pass, it is tried again after ever longer waits.
+
+    Args:
+        attempt: Fetches something.
+        what: Its path, for the warnings.
+
+    Raises:
+        Exception: The last try's. At once where waiting cannot help: no such object, no right to it, no room here.
+    """
+    for wait in WAITS_S:
+        try:
+            return attempt()
+        except Exception as error:  # every cloud's client has exceptions of its own
+            if is_missing(error) or _is_refused(error):
+                raise
+            log.warning("%s: cannot be fetched (%s); trying again in %d s", what, error, wait)
+            time.sleep(wait)
+    return attempt()
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether a cloud's client says that there is no such object."""
+    return isinstance(error, FileNotFoundError) or "not found" in str(error).lower()
+
+
+def _is_refused(error: Exception) -> bool:
+    here = isinstance(error, OSError) and error.errno in _FULL_OR_SHUT
+    return here or any(word in str(error).lower() for word in _REFUSALS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from streaming import Stream, StreamingDataset
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from recipe.data.manifest import SPLITS, Manifest, columns, token_dtype
-from recipe.data.remote import is_url, store_root
+from recipe.data.remote import fetch_patiently, is_missing, is_url, store_root
 from recipe.data.stream_files import StoreError, StreamFiles, read_stream_files, stored_file
 from recipe.data.tokenizer import fingerprint, tokenizer_folder
 from recipe.tasks.catalogue import Task, get_task
@@ -50,7 +50,7 @@ class ShardStore:
         manifests: One for each task.
     """
 
-    def __init__(self, opened: Sequence[_Opened], cache: str) -> None:
+    def __init__(self, opened: Sequence[_Opened], cache: str, cache_limit: str | None = None) -> None:
         self.tasks: list[Task] = [one.task for one in opened]
         self.manifests: list[Manifest] = [one.files.manifest for one in opened]
         counts = [one.files.manifest.written for one in opened]
@@ -58,7 +58,7 @@ class ShardStore:
         self.lengths: NDArray[np.int32] = np.concatenate([one.files.lengths for one in opened])
         self._folders = [one.files.folder for one in opened]
         self._cache = cache
-        self._dataset = _stream(opened, cache)
+        self._dataset = _stream(opened, cache, cache_limit)
 
     def __len__(self) -> int:
         return len(self.task_of)
@@ -70,9 +70,10 @@ class ShardStore:
             StoreError: Its shard is damaged, missing, or cannot be fetched.
         """
         index = range(len(self))[index]
+        folder = self._folders[self.task_of[index]]
         try:
-            return self._dataset[index]
-        except (ValueError, RuntimeError, OSError) as error:
+            return fetch_patiently(lambda: self._read(index), folder) if is_url(folder) else self._read(index)
+        except Exception as error:  # every cloud's client has exceptions of its own
             raise self._explain(index, error) from error
 
     @property
@@ -86,20 +87,43 @@ class ShardStore:
         pairs = [pair for shard in self._dataset.shards for pair in shard.file_pairs]
         return np.array([(compressed or raw).bytes for raw, compressed in pairs], np.int64)
 
+    def _read(self, index: int) -> dict[str, Any]:
+        try:
+            return self._dataset[index]
+        except BaseException:
+            self._forget(int(self._dataset.spanner[index][0]))
+            raise
+
+    def _forget(self, shard_id: int) -> None:
+        """Let the next reader fetch a shard anew.
+
+        Streaming leaves a shard that failed marked as being fetched, for which others would wait for ever, and what
+        came of it in the cache, which would be taken for the shard.
+        """
+        stream = self._dataset.streams[self._dataset.stream_per_shard[shard_id]]
+        for name in self._shard_files(shard_id):
+            with suppress(FileNotFoundError):
+                os.remove(os.path.join(stream.local, stream.split, name))
+        self._dataset._shard_states[shard_id] = _REMOTE
+
+    def _shard_files(self, shard_id: int) -> list[str]:
+        return [part.basename for pair in self._dataset.shards[shard_id].file_pairs for part in pair if part]
+
     def _explain(self, index: int, error: Exception) -> StoreError:
         folder = self._folders[self.task_of[index]]
-        shard_id = int(self._dataset.spanner[index][0])
-        # Streaming leaves a shard that failed marked as being fetched: whoever asks for it next would wait for ever.
-        self._dataset._shard_states[shard_id] = _REMOTE
-        files = [part.basename for pair in self._dataset.shards[shard_id].file_pairs for part in pair if part]
-        path = f"{folder}/{files[-1]}"
-        if isinstance(error, FileNotFoundError | RuntimeError) or "Checksum" in str(error):
+        path = f"{folder}/{self._shard_files(int(self._dataset.spanner[index][0]))[-1]}"
+        if is_missing(error) or isinstance(error, RuntimeError) or "Checksum" in str(error):
             return StoreError(f"{path}: damaged or missing ({error}); delete {folder} and convert it again")
         return StoreError(f"{path}: cannot be fetched into {self._cache} ({error}); check the connection and the disk")
 
 
 def open_store(
-    store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str], split: str, cache: str
+    store: str,
+    tokenizer: PreTrainedTokenizerFast,
+    tasks: Sequence[str],
+    split: str,
+    cache: str,
+    cache_limit: str | None = None,
 ) -> ShardStore:
     """Open one split of some tasks.
 
@@ -109,6 +133,7 @@ def open_store(
         tasks: Keys, in the order that the store's ``tasks`` shall have.
         split: ``train`` or ``validation``.
         cache: Local folder for verified, decompressed shards: one for each run, shared by a node's ranks.
+        cache_limit: Its largest size, such as ``20gb``: the shards that were not read for longest make room.
 
     Raises:
         StoreError: The store is missing, incomplete, truncated, or was made with another tokenizer or label space.
@@ -124,7 +149,7 @@ def open_store(
     mark, root = fingerprint(tokenizer), f"{store}/{tokenizer_folder(tokenizer)}"
     again = _command(store, tokenizer, tasks)
     opened = [_open(f"{root}/{task.key}/{split}", task, mark, again) for task in chosen]
-    return ShardStore(opened, os.path.abspath(os.path.expanduser(cache)))
+    return ShardStore(opened, os.path.abspath(os.path.expanduser(cache)), cache_limit)
 
 
 def _command(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str]) -> str:
@@ -189,15 +214,17 @@ def _check_sizes(folder: str, shards: list[dict[str, Any]], fix: str) -> None:
             raise StoreError(f"{path}: is truncated or missing ({size} of {part['bytes']} bytes); {fix}")
 
 
-def _stream(opened: Sequence[_Opened], cache: str) -> StreamingDataset:
+def _stream(opened: Sequence[_Opened], cache: str, cache_limit: str | None) -> StreamingDataset:
     # The cache folder's name follows the content: a store that was converted again never meets its old shards.
     streams = [
         Stream(remote=one.files.folder, local=f"{cache}/{one.cache_name}", validate_hash="xxh64") for one in opened
     ]
     try:
         with _alone_on_this_machine():
-            return StreamingDataset(streams=streams, batch_size=1, shuffle=False)
+            return StreamingDataset(streams=streams, batch_size=1, shuffle=False, cache_limit=cache_limit)
     except ValueError as error:
+        if cache_limit is not None and "cache limit" in str(error).lower():
+            raise StoreError(f"data.cache_limit={cache_limit}: is too little for this store ({error})") from error
         if "Reused local directory" not in str(error):
             raise
         raise StoreError(

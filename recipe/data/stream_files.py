@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, VERSION, Manifest, write_manifest
-from recipe.data.remote import fetch
+from recipe.data.remote import fetch, fetch_patiently, is_url
 from recipe.errors import UserError
 
 
@@ -116,13 +116,13 @@ def _read_manifest(folder: str, content: bytes, fix: str) -> Manifest:
 
 
 def read_file(path: str, fix: str) -> bytes:
-    """The content of a file of the store, local or remote.
+    """The content of a file of the store, local or remote; a remote one is waited for while its store is troubled.
 
     Raises:
         StoreError: It is not there, or cannot be fetched.
     """
     try:
-        return fetch(path)
+        return fetch_patiently(lambda: fetch(path), path) if is_url(path) else fetch(path)
     except FileNotFoundError as error:
         raise StoreError(f"{path}: no such file; {fix}") from error
     except Exception as error:  # every cloud's client has exceptions of its own

@@ -19,7 +19,7 @@ from data_prep.miniature import generate
 from recipe.data.store import open_store
 from recipe.data.tokenizer import load_tokenizer
 from recipe.tasks.catalogue import get_task
-from tests.data_prep.conftest import Bucket
+from tests.s3_server import Bucket
 
 pytestmark = pytest.mark.slow
 

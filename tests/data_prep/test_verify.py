@@ -21,7 +21,7 @@ from recipe.data.stream_files import read_stream_files
 from recipe.data.tokenizer import load_tokenizer, tokenizer_folder
 from recipe.tasks.catalogue import get_task
 from tests.conftest import convert_miniature
-from tests.data_prep.conftest import Bucket
+from tests.s3_server import Bucket
 
 TASKS = ("cola", "copa", "squad", "aeslc")  # one of each family
 

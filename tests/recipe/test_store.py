@@ -21,6 +21,7 @@ from recipe.data.store import ShardStore, StoreError, open_store
 from recipe.data.stream_files import seal_stream
 from recipe.data.tokenizer import load_tokenizer, tokenizer_folder
 from recipe.tasks.catalogue import UnknownTask
+from tests.conftest import convert_miniature
 
 TASKS = ["cola", "copa", "squad", "aeslc"]
 
@@ -245,3 +246,33 @@ def test_jobs_that_open_stores_at_the_same_time_do_not_disturb_each_other(
     for job in jobs:
         _, errors = job.communicate(timeout=300)
         assert job.returncode == 0, errors
+
+
+def test_a_bounded_cache_stays_within_its_limit_and_gives_the_same_examples(
+    tokenizer: PreTrainedTokenizerFast, tiny_tokenizer_folder: str, tmp_path: Path
+):
+    tasks = ["cola", "sst2", "rte", "mrpc", "qnli", "wnli", "trec", "cb", "snli", "scitail", "wiki_qa", "hans"]
+    convert_miniature(str(tmp_path / "store"), tiny_tokenizer_folder, tasks, rows=60)
+    whole = open_store(str(tmp_path / "store"), tokenizer, tasks, "train", str(tmp_path / "whole"))
+    indices = np.random.default_rng(0).permutation(len(whole))
+    right = [whole[index] for index in indices]
+    indexes = sum(path.stat().st_size for path in tmp_path.glob("whole/*/*/index.json"))
+    limit = indexes + 5 * max(path.stat().st_size for path in tmp_path.glob("whole/*/*/*.mds"))
+    assert _size(tmp_path / "whole") > 1.2 * limit
+
+    bounded = open_store(str(tmp_path / "store"), tokenizer, tasks, "train", str(tmp_path / "bounded"), f"{limit}b")
+    for index, example in zip(indices, right, strict=True):
+        for column, value in example.items():
+            assert np.array_equal(bounded[index][column], value)
+        assert _size(tmp_path / "bounded") <= limit
+
+
+def test_a_cache_too_small_for_the_store_names_the_key(
+    miniature_store: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+):
+    with pytest.raises(StoreError, match=r"data\.cache_limit=1kb: is too little"):
+        open_store(miniature_store, tokenizer, TASKS, "train", str(tmp_path), "1kb")
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

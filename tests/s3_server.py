@@ -1,4 +1,4 @@
-"""What tests of stores in a bucket need: an S3 server on loopback."""
+"""An S3 server on loopback, for tests of stores in a bucket."""
 
 from __future__ import annotations
 

@@ -1,0 +1,166 @@
+"""Stores that misbehave: whatever an object store does for a while, the right bytes arrive or none."""
+
+from __future__ import annotations
+
+import http.client
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
+
+from recipe.config import load_config
+from recipe.data import remote
+from recipe.data.store import ShardStore, StoreError, open_store
+from recipe.data.tokenizer import load_tokenizer, tokenizer_folder
+from recipe.train import train
+from tests.s3_server import Bucket
+from tests.tiny_run import ENCODER_TASKS, final_weights
+
+pytestmark = pytest.mark.slow
+
+FAULTS = ("error 500", "slow", "truncated", "wrong bytes", "hang up")
+
+
+class FlakyProxy(ThreadingHTTPServer):
+    """Stands before an S3 server and spoils a share of the downloads, each in one of five ways."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, share: float) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.behind, self.share = port, share
+        self.faults: Counter[str] = Counter()
+        self.random = random.Random(0)
+
+    def draw(self, path: str) -> str | None:
+        if self.random.random() >= self.share:
+            return None
+        # Small files are guarded by their length and by encryption on the way, shards by their hashes as well.
+        fault = self.random.choice([f for f in FAULTS if f != "wrong bytes" or path.endswith(".zstd")])
+        self.faults[fault] += 1
+        return fault
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: FlakyProxy
+
+    def do_HEAD(self) -> None:
+        self._pass_on(None)
+
+    def do_GET(self) -> None:
+        self._pass_on(self.server.draw(self.path.partition("?")[0]))
+
+    def _pass_on(self, fault: str | None) -> None:
+        behind = http.client.HTTPConnection("127.0.0.1", self.server.behind)
+        behind.request(self.command, self.path, headers=dict(self.headers))
+        answer = behind.getresponse()
+        body = answer.read()
+        if fault == "hang up":
+            self.close_connection = True
+            return
+        if fault == "slow":
+            time.sleep(0.3)
+        self.send_response(500 if fault == "error 500" else answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ("transfer-encoding", "connection", "date", "server"):
+                self.send_header(name, value)
+        self.end_headers()
+        if fault == "truncated":
+            self.wfile.write(body[: len(body) // 2])
+            self.close_connection = True
+        elif fault == "wrong bytes":
+            self.wfile.write(bytes([body[0] ^ 1]) + body[1:])
+        elif self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def tokenizer(tiny_tokenizer_folder: str) -> PreTrainedTokenizerFast:
+    return load_tokenizer(tiny_tokenizer_folder)
+
+
+@pytest.fixture
+def url(bucket: Bucket, miniature_store: str) -> str:
+    """The miniature in the bucket."""
+    for path in Path(miniature_store).rglob("*"):
+        if path.is_file():
+            bucket.client().upload_file(str(path), "bucket", f"store/{path.relative_to(miniature_store)}")
+    return "s3://bucket/store"
+
+
+@pytest.fixture
+def flaky(bucket: Bucket, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlakyProxy]:
+    """One download in five is spoiled; the waits between tries are cut short."""
+    proxy = FlakyProxy(bucket.port, share=0.2)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    monkeypatch.setenv("S3_ENDPOINT_URL", f"http://127.0.0.1:{proxy.server_port}")
+    monkeypatch.setattr(remote, "WAITS_S", (0.05,) * 6)
+    yield proxy
+    proxy.shutdown()
+
+
+def test_all_that_is_read_through_a_flaky_store_is_right(
+    flaky: FlakyProxy, url: str, miniature_store: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path, caplog
+):
+    right = open_store(miniature_store, tokenizer, ENCODER_TASKS, "train", str(tmp_path / "right"))
+    for time_around in range(4):
+        read = open_store(url, tokenizer, ENCODER_TASKS, "train", str(tmp_path / f"flaky-{time_around}"))
+        _assert_equal(read, right)
+    assert set(flaky.faults) == set(FAULTS), f"every kind of fault has to have happened: {flaky.faults}"
+    assert "Checksum failure" in caplog.text and "trying again in" in caplog.text
+
+
+def test_a_run_on_a_flaky_store_ends_with_the_same_weights(flaky: FlakyProxy, url: str, run_yaml: Path, tmp_path: Path):
+    overrides = ["max_duration=3ba", "eval_interval=9ep"]
+    train(load_config(run_yaml, [*overrides, "run_name=right"]))
+    train(load_config(run_yaml, [*overrides, "run_name=flaky", f"data.store={url}"]))
+    assert flaky.faults.total() > 0
+    right, other = final_weights(tmp_path / "runs" / "right"), final_weights(tmp_path / "runs" / "flaky")
+    assert all(torch.equal(right[name], other[name]) for name in right)
+
+
+def test_a_store_that_is_gone_for_a_moment_is_waited_for(
+    bucket: Bucket, url: str, miniature_store: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path, caplog
+):
+    right = open_store(miniature_store, tokenizer, ["cola"], "train", str(tmp_path / "right"))
+    read = open_store(url, tokenizer, ["cola"], "train", str(tmp_path / "cache"))
+    bucket.server.stop()
+    back = threading.Timer(2.0, bucket.restart)
+    back.start()
+    _assert_equal(read, right)
+    back.join()
+    assert "cola/train: cannot be fetched" in caplog.text
+
+
+def test_a_shard_that_is_wrong_in_the_store_is_never_read(
+    bucket: Bucket, url: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(remote, "WAITS_S", (0.05, 0.05))
+    prefix = f"store/{tokenizer_folder(tokenizer)}/cola/train/"
+    (name,) = [name for name in bucket.names(prefix) if name.endswith(".zstd")]
+    content = bytearray(bucket.content(prefix)[name])
+    content[-9] ^= 1
+    bucket.client().put_object(Bucket="bucket", Key=prefix + name, Body=bytes(content))
+    store = open_store(url, tokenizer, ["cola"], "train", str(tmp_path))
+    with pytest.raises(StoreError, match=rf"{name}: damaged or missing .*convert it again"):
+        store[0]
+
+
+def _assert_equal(one: ShardStore, other: ShardStore) -> None:
+    assert len(one) == len(other)
+    for index in range(len(one)):
+        for column, value in other[index].items():
+            assert np.array_equal(one[index][column], value)
