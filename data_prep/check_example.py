@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass
 
+import numpy as np
+
 from data_prep.streams import Sample
 from recipe.data.manifest import Manifest, columns, token_dtype
 from recipe.tasks.catalogue import Family, Task
@@ -17,18 +19,20 @@ class Bounds:
     Attributes:
         columns: Names of the columns of each.
         vocabulary: One more than the largest token id.
+        labels: Number of classes (classification and tagging).
         max_length: Most tokens of a row; ``max_target_length`` of a target.
     """
 
     columns: Set[str]
     vocabulary: int
+    labels: int
     max_length: int
     max_target_length: int
 
     @classmethod
     def of(cls, manifest: Manifest, vocabulary: int) -> Bounds:
         names = columns(Family(manifest.family), manifest.split, token_dtype(vocabulary)).keys()
-        return cls(names, vocabulary, manifest.max_length, manifest.max_target_length)
+        return cls(names, vocabulary, len(manifest.labels), manifest.max_length, manifest.max_target_length)
 
 
 def measure(sample: Sample) -> tuple[int, int, int, int]:
@@ -55,15 +59,30 @@ def find_problem(sample: Sample, task: Task, bounds: Bounds) -> str | None:
 
 
 def _find_target_problem(sample: Sample, task: Task, bounds: Bounds) -> str | None:
-    if task.family is Family.CLASSIFICATION and not 0 <= sample["label"] < len(task.labels):
-        return f"label {sample['label']}, the task has {len(task.labels)} classes"
+    if task.family is Family.CLASSIFICATION and not 0 <= sample["label"] < bounds.labels:
+        return f"label {sample['label']}, the task has {bounds.labels} classes"
     if task.family is Family.COMMONSENSE and not 0 <= sample["label"] < len(sample["row_lengths"]):
         return f"label {sample['label']} of {len(sample['row_lengths'])} choices"
     if task.family is Family.SUMMARIZATION:
         target = sample["target"]
         if not 0 < len(target) <= bounds.max_target_length or target.max() >= bounds.vocabulary:
             return f"a target of {len(target)} tokens up to id {target.max(initial=0)}"
+    if task.family is Family.REGRESSION and not np.isfinite(sample["score"]):
+        return f"score {sample['score']}"
+    if task.family is Family.TAGGING:
+        return _find_tag_problem(sample, bounds)
     return _find_span_problem(sample) if task.family is Family.MRC else None
+
+
+def _find_tag_problem(sample: Sample, bounds: Bounds) -> str | None:
+    words, labels = sample["words"], sample["labels"]
+    if not words.ndim == 1 == len(sample["row_lengths"]) or words.shape != labels.shape or not len(words):
+        return f"{len(sample['row_lengths'])} rows with words of shape {words.shape} and labels of shape {labels.shape}"
+    if words[0] < 0 or (np.diff(words) < 1).any() or words[-1] >= sample["row_lengths"][0]:
+        return f"words at {words.tolist()} in a row of {sample['row_lengths'][0]}"
+    if labels.min() < -1 or labels.max() >= bounds.labels:
+        return f"labels from {labels.min()} to {labels.max()}, the task has {bounds.labels} classes"
+    return None
 
 
 def _find_span_problem(sample: Sample) -> str | None:

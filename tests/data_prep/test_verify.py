@@ -182,6 +182,31 @@ def replaced(sample: dict[str, Any], **columns: Any) -> dict[str, Any]:
 def test_an_example_that_its_task_does_not_allow_is_described(
     task: str, damage: Callable[[dict[str, Any]], dict[str, Any]], problem: str, store: Path
 ):
+    _assert_described(store, task, damage, problem)
+
+
+@pytest.mark.parametrize(
+    ("task", "damage", "problem"),
+    [
+        ("stsb", lambda s: replaced(s, score=np.float32("nan")), "score nan"),
+        ("conll2000_chunking", lambda s: replaced(s, labels=s["labels"] + 1000), "labels from 10"),
+        ("conll2000_chunking", lambda s: replaced(s, words=s["words"] + 1000), "words at [1001"),
+        ("conll2000_chunking", lambda s: replaced(s, words=s["words"][::-1]), "words at"),
+        ("conll2000_chunking", lambda s: replaced(s, labels=s["labels"][1:]), "labels of shape"),
+    ],
+)
+def test_an_example_for_fine_tuning_that_its_task_does_not_allow_is_described(
+    task: str,
+    damage: Callable[[dict[str, Any]], dict[str, Any]],
+    problem: str,
+    tmp_path: Path,
+    tiny_tokenizer_folder: str,
+):
+    convert_miniature(str(tmp_path), tiny_tokenizer_folder, [task], rows=20)
+    _assert_described(tmp_path, task, damage, problem)
+
+
+def _assert_described(store: Path, task: str, damage: Callable[[dict[str, Any]], dict[str, Any]], problem: str) -> None:
     stream = stream_of(store, task)
     files = read_stream_files(stream.folder, "")
     bounds = Bounds.of(files.manifest, vocabulary=1000)
