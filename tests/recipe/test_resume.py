@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import time
@@ -15,18 +16,21 @@ import yaml
 from recipe.checkpoint import latest_checkpoint, read_checkpoint
 from tests.tiny_run import final_weights, launch, run, train_with_sgd, training_losses
 
+KILLS = int(os.environ.get("KILLS", "2"))  # 20 is a good number for an idle afternoon
+
 
 @pytest.mark.slow
-def test_a_run_killed_in_mid_epoch_and_resumed_ends_bitwise_as_an_uninterrupted_one(run_yaml, tmp_path):
-    overrides = ("save_interval=2ba", "max_duration=8ba", "keep_checkpoints=-1")
+def test_a_run_killed_again_and_again_ends_bitwise_as_an_uninterrupted_one(run_yaml, tmp_path):
+    """A checkpoint a step, so that some of the kills hit one that is being written; several epochs."""
+    overrides = ("save_interval=1ba", f"max_duration={6 * KILLS + 4}ba", "eval_interval=99ep")
     run(run_yaml, *overrides, "run_name=whole")
 
-    killed = tmp_path / "runs" / "killed"
-    process = launch(run_yaml, *overrides, "run_name=killed")
-    _wait_for_checkpoint(killed / "checkpoints", process)
-    _kill_all(process)
-    stopped_at = latest_checkpoint(killed / "checkpoints")
-    assert stopped_at is not None and read_checkpoint(stopped_at).batch < 8
+    killed, moment = tmp_path / "runs" / "killed", random.Random(0)
+    for _ in range(KILLS):
+        process, done = launch(run_yaml, *overrides, "run_name=killed"), _steps(killed)
+        _wait_for(lambda done=done: _steps(killed) > done, process)
+        time.sleep(moment.uniform(0, 0.3))
+        _kill_all(process)
     run(run_yaml, *overrides, "run_name=killed")
 
     whole, resumed = final_weights(tmp_path / "runs" / "whole"), final_weights(killed)
@@ -79,8 +83,10 @@ def _configure(run_yaml: Path, folder: Path, name: str) -> Path:
     return path
 
 
-def _wait_for_checkpoint(folder: Path, process: subprocess.Popen[str]) -> None:
-    _wait_for(lambda: latest_checkpoint(folder) is not None, process)
+def _steps(folder: Path) -> int:
+    """What the latest complete checkpoint has behind it."""
+    checkpoint = latest_checkpoint(folder / "checkpoints")
+    return 0 if checkpoint is None else int(checkpoint.name.split("-ba")[1].split("-")[0])
 
 
 def _wait_for(condition, process: subprocess.Popen[str], timeout: float = 300) -> None:
