@@ -135,7 +135,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] in COMMANDS:
-        return importlib.import_module(f"data_prep.{arguments[0]}").main(arguments[1:])
+        try:
+            return importlib.import_module(f"data_prep.{arguments[0]}").main(arguments[1:])
+        except KeyboardInterrupt:
+            print("interrupted: the store is as it was", file=sys.stderr)
+            return 130
     options = _parser().parse_args(arguments)
     try:
         source = parse_source(options.source)
