@@ -61,24 +61,32 @@ TINY = {
 }
 
 
-def launch(path: Path, *overrides: str, ranks: int = 1, script: str = "recipe/train.py") -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "composer.cli.launcher", "-n", str(ranks), script, str(path), *overrides]
+def launch(path: Path, *overrides: str, ranks: int = 1) -> subprocess.Popen[str]:
+    launcher = [sys.executable, "-m", "composer.cli.launcher", "-n", str(ranks)]
+    return _start([*launcher, "recipe/train.py", str(path), *overrides])
+
+
+def run(path: Path, *overrides: str, ranks: int = 1) -> str:
+    return _finish(launch(path, *overrides, ranks=ranks))
+
+
+def train_with_sgd(path: Path, ranks: int) -> None:
+    """A run under plain SGD, as Adam would hide gradients of another scale; its first weights are kept as start.pt."""
+    launcher = ["-m", "composer.cli.launcher", "-n", str(ranks)] if ranks > 1 else []  # it takes seconds to import
+    _finish(_start([sys.executable, *launcher, "tests/recipe/train_with_sgd.py", str(path)]))
+
+
+def _start(command: list[str]) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
 
 
-def run(path: Path, *overrides: str, ranks: int = 1, script: str = "recipe/train.py") -> str:
-    process = launch(path, *overrides, ranks=ranks, script=script)
+def _finish(process: subprocess.Popen[str]) -> str:
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
     return output
-
-
-def train_with_sgd(path: Path, ranks: int) -> None:
-    """A run under plain SGD, as Adam would hide gradients of another scale; its first weights are kept as start.pt."""
-    run(path, ranks=ranks, script="tests/recipe/train_with_sgd.py")
 
 
 def training_losses(folder: Path) -> list[tuple[int, float]]:
