@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -56,16 +56,19 @@ class FlakyProxy(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: FlakyProxy
+
+    @property
+    def proxy(self) -> FlakyProxy:
+        return cast(FlakyProxy, self.server)
 
     def do_HEAD(self) -> None:
         self._pass_on(None)
 
     def do_GET(self) -> None:
-        self._pass_on(self.server.draw(self.path.partition("?")[0]))
+        self._pass_on(self.proxy.draw(self.path.partition("?")[0]))
 
     def _pass_on(self, fault: str | None) -> None:
-        behind = http.client.HTTPConnection("127.0.0.1", self.server.behind)
+        behind = http.client.HTTPConnection("127.0.0.1", self.proxy.behind)
         behind.request(self.command, self.path, headers=dict(self.headers))
         answer = behind.getresponse()
         body = answer.read()

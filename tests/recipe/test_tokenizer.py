@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 
@@ -16,12 +17,15 @@ def test_a_deberta_folder_with_a_sentencepiece_model_alone_gives_a_fast_tokenize
     drawn = random.Random(0)
     text = tmp_path / "text"
     text.write_text("\n".join(" ".join(drawn.choices(words, k=12)) for _ in range(800)))
-    special = {"bos_piece": "[CLS]", "eos_piece": "[SEP]", "pad_piece": "[PAD]", "unk_piece": "[UNK]"}
+    names = ("pad", "bos", "eos", "unk")
+    special: dict[str, Any] = {f"{name}_id": number for number, name in enumerate(names)}
+    special |= {f"{name}_piece": piece for name, piece in zip(names, ("[PAD]", "[CLS]", "[SEP]", "[UNK]"), strict=True)}
     sentencepiece.SentencePieceTrainer.train(
         input=str(text),
         model_prefix=str(tmp_path / "spm"),
         vocab_size=120,
-        **{"pad_id": 0, "bos_id": 1, "eos_id": 2, "unk_id": 3, "minloglevel": 2, "user_defined_symbols": ["[MASK]"]},
+        user_defined_symbols=["[MASK]"],
+        minloglevel=2,
         **special,
     )
     settings = {"tokenizer_class": "DebertaV2Tokenizer", "do_lower_case": False, "vocab_type": "spm"}
@@ -29,7 +33,7 @@ def test_a_deberta_folder_with_a_sentencepiece_model_alone_gives_a_fast_tokenize
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "deberta-v2"}))
 
     tokenizer = load_tokenizer(str(tmp_path))
-    encoded = tokenizer("ban  bat kir", "mus", return_offsets_mapping=True)
+    encoded: Any = tokenizer("ban  bat kir", "mus", return_offsets_mapping=True)
     assert tokenizer.decode(encoded["input_ids"]) == "[CLS] ban bat kir[SEP] mus[SEP]"
     second = encoded.char_to_token(1, sequence_index=1)
     assert second is not None and encoded["offset_mapping"][second][1] > 1
