@@ -60,9 +60,9 @@ def test_activation_checkpointing_changes_nothing_that_is_learned(run_yaml, tmp_
     run_yaml.write_text(yaml.safe_dump(config))
     ends = []
     for switch in ("false", "true"):
-        overrides = ["max_duration=3ba", "eval_interval=9ep", f"run_name={switch}"]
+        overrides = ["max_duration=3ba", "eval_interval=9ep", f"run_name=recomputes-{switch}"]
         train(load_config(run_yaml, [*overrides, f"activation_checkpointing={switch}"]))
-        ends.append(final_weights(tmp_path / "runs" / switch))
+        ends.append(final_weights(tmp_path / "runs" / f"recomputes-{switch}"))
     for name, value in ends[0].items():
         torch.testing.assert_close(ends[1][name], value, rtol=0, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
