@@ -12,6 +12,7 @@ written to bench/results/loader.json.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import statistics
 import sys
@@ -75,6 +76,7 @@ def measure(config: TrainConfig, store: str, cache: str) -> dict[str, float]:
 @contextmanager
 def bucket(store: str, folder: str) -> Iterator[str]:
     """The URL of a copy of a store's folder on an S3 server on loopback."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # one line a request
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

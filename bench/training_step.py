@@ -126,7 +126,13 @@ def fixed_batches(config: TrainConfig, store: ShardStore) -> list[Batch]:
 def main() -> None:
     yaml, *overrides = sys.argv[1:] or ["yamls/demo.yaml"]
     with tempfile.TemporaryDirectory() as folder:
-        quiet = [f"runs={folder}/runs", "logging.progress_bar=false", "save_interval=1000ep", "run_name=bench"]
+        quiet = [
+            f"runs={folder}/runs",
+            "logging.progress_bar=false",
+            "logging.interval=1000",
+            "save_interval=1000ep",
+            "run_name=bench",
+        ]
         config = load_config(yaml, [*overrides, *quiet])
         if "://" not in config.data.store and not Path(config.data.store).is_dir():
             sys.exit(f"{config.data.store} is not there: run `make demo` first")
