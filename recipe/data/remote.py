@@ -45,23 +45,23 @@ def fetch(path: str) -> bytes:
             return file.read()
 
 
-def fetch_patiently(attempt: Callable[[], T], what: str) -> T:
-    """What ``attempt`` returns; where it fails for a reason that may pass, it is tried again after ever longer waits.
+def fetch_patiently(attempt: Callable[[], T], path: str) -> T:
+    """What ``attempt`` returns; if an object store fails for a reason that may pass, after ever longer waits.
 
     Args:
         attempt: Fetches something.
-        what: Its path, for the warnings.
+        path: Where from; a local one is tried once.
 
     Raises:
         Exception: The last try's. At once where waiting cannot help: no such object, no right to it, no room here.
     """
-    for wait in WAITS_S:
+    for wait in WAITS_S if is_url(path) else ():
         try:
             return attempt()
         except Exception as error:  # every cloud's client has exceptions of its own
             if is_missing(error) or _is_refused(error):
                 raise
-            log.warning("%s: cannot be fetched (%s); trying again in %d s", what, error, wait)
+            log.warning("%s: cannot be fetched (%s); trying again in %d s", path, error, wait)
             time.sleep(wait)
     return attempt()
 

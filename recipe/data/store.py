@@ -70,9 +70,8 @@ class ShardStore:
             StoreError: Its shard is damaged, missing, or cannot be fetched.
         """
         index = range(len(self))[index]
-        folder = self._folders[self.task_of[index]]
         try:
-            return fetch_patiently(lambda: self._read(index), folder) if is_url(folder) else self._read(index)
+            return fetch_patiently(lambda: self._read(index), self._folders[self.task_of[index]])
         except Exception as error:  # every cloud's client has exceptions of its own
             raise self._explain(index, error) from error
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, VERSION, Manifest, write_manifest
-from recipe.data.remote import fetch, fetch_patiently, is_url
+from recipe.data.remote import fetch, fetch_patiently
 from recipe.errors import UserError
 
 
@@ -122,7 +122,7 @@ def read_file(path: str, fix: str) -> bytes:
         StoreError: It is not there, or cannot be fetched.
     """
     try:
-        return fetch_patiently(lambda: fetch(path), path) if is_url(path) else fetch(path)
+        return fetch_patiently(lambda: fetch(path), path)
     except FileNotFoundError as error:
         raise StoreError(f"{path}: no such file; {fix}") from error
     except Exception as error:  # every cloud's client has exceptions of its own
