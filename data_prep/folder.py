@@ -12,9 +12,9 @@ import shutil
 import tempfile
 import urllib.parse
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 from data_prep.objects import SCHEMES, Bucket, key_prefix, open_bucket, open_uploader
 from recipe.data.manifest import MANIFEST
@@ -43,7 +43,7 @@ class Folder(Protocol):
         """A small file of the stream that readers see, None where there is none."""
         ...
 
-    def scratch(self) -> Any:
+    def scratch(self) -> AbstractContextManager[str]:
         """A context manager: a local folder for files that are being made, with room for one part."""
         ...
 
@@ -109,14 +109,8 @@ class _LocalFolder:
     def read_published(self, name: str) -> bytes | None:
         return _read(os.path.join(self.place, name))
 
-    @contextmanager
-    def scratch(self) -> Iterator[str]:
-        with explain_os_errors(self.path):
-            folder = tempfile.mkdtemp(prefix="scratch-", dir=self.path)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    def scratch(self) -> AbstractContextManager[str]:
+        return _scratch(self.path)
 
     def put(self, scratch: str, names: Iterable[str]) -> None:
         with explain_os_errors(self.path):
@@ -154,6 +148,16 @@ class _LocalFolder:
                 _remove(path)
 
 
+@contextmanager
+def _scratch(parent: str) -> Iterator[str]:
+    with explain_os_errors(parent):
+        folder = tempfile.mkdtemp(prefix="data_prep-", dir=parent)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _read(path: str) -> bytes | None:
     try:
         return fetch(path)
@@ -187,14 +191,8 @@ class _RemoteFolder:
     def read_published(self, name: str) -> bytes | None:
         return self.read(name)
 
-    @contextmanager
-    def scratch(self) -> Iterator[str]:
-        with explain_os_errors(tempfile.gettempdir()):
-            folder = tempfile.mkdtemp(prefix="data_prep-")
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    def scratch(self) -> AbstractContextManager[str]:
+        return _scratch(tempfile.gettempdir())
 
     def put(self, scratch: str, names: Iterable[str]) -> None:
         with _explain_clouds(self.url):
