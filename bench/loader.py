@@ -28,7 +28,7 @@ import boto3
 import numpy as np
 from moto.server import ThreadedMotoServer
 
-from recipe.config import TrainConfig, load_config
+from recipe.config import TrainConfig, load_config, tokenizer_name
 from recipe.data.loader import build_train_data
 from recipe.data.microbatch import count_examples
 from recipe.data.store import open_store
@@ -40,7 +40,7 @@ RESULTS = Path(__file__).with_name("results") / "loader.json"
 
 def measure(config: TrainConfig, store: str, cache: str) -> dict[str, float]:
     """Rates and times of one store."""
-    tokenizer = load_tokenizer(config.backbone.tokenizer or config.backbone.name)
+    tokenizer = load_tokenizer(tokenizer_name(config))
     start = time.perf_counter()
     opened = open_store(store, tokenizer, config.tasks, "train", cache)
     data = build_train_data(opened, config.data.plan(seed=0), tokenizer, encoder_decoder=False, workers=0)
@@ -98,7 +98,7 @@ def main() -> None:
     config = load_config(yaml, overrides)
     if not Path(config.data.store).is_dir():
         sys.exit(f"{config.data.store} is not a folder: run `make demo` first")
-    folder = tokenizer_folder(load_tokenizer(config.backbone.tokenizer or config.backbone.name))
+    folder = tokenizer_folder(load_tokenizer(tokenizer_name(config)))
     with tempfile.TemporaryDirectory() as cache:
         results = {"disk": measure(config, config.data.store, f"{cache}/disk")}
         with bucket(config.data.store, folder) as url:

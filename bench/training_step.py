@@ -31,14 +31,14 @@ from typing import Any, cast
 import numpy as np
 import torch
 from composer import Callback, State
-from composer.core import DataSpec
 from composer.loggers import Logger
 from torch.utils.data import DataLoader
 
-from recipe.config import TrainConfig, load_config
+from recipe.config import TrainConfig, load_config, tokenizer_name
 from recipe.data.batch_plan import Strategy
-from recipe.data.loader import Planned, build_train_data
+from recipe.data.loader import Planned, batches_of_microbatches, build_train_data
 from recipe.data.microbatch import Batch, count_examples, count_tokens
+from recipe.data.remote import is_url
 from recipe.data.store import ShardStore, open_store
 from recipe.data.tokenizer import load_tokenizer
 from recipe.models import build_model
@@ -52,7 +52,7 @@ RESULTS = Path(__file__).with_name("results") / "training_step.json"
 
 def bare_loop(config: TrainConfig, batches: list[Batch]) -> Callable[[], float]:
     """A plain PyTorch loop; each call trains once on all batches and returns its seconds."""
-    model = build_model(config, load_tokenizer(config.backbone.tokenizer or config.backbone.name))
+    model = build_model(config, load_tokenizer(tokenizer_name(config)))
     model.train()
     optimizer = build_optimizer(model, config.optimizer)
 
@@ -86,15 +86,9 @@ def our_trainer(config: TrainConfig, batches: list[Batch], r3f: bool) -> Callabl
     """The recipe's Trainer; each call trains for an epoch of the batches and returns its seconds."""
     config = replace(config, run_name=f"bench-{time.monotonic_ns()}")
     config = replace(config, algorithms=replace(config.algorithms, r3f=replace(config.algorithms.r3f, enabled=r3f)))
-    model = build_model(config, load_tokenizer(config.backbone.tokenizer or config.backbone.name))
+    model = build_model(config, load_tokenizer(tokenizer_name(config)))
     loader = DataLoader(batches, batch_size=None, collate_fn=lambda batch: batch)  # pyright: ignore[reportArgumentType]
-    data = DataSpec(
-        loader,
-        split_batch=lambda batch, _: batch,
-        get_num_samples_in_batch=count_examples,
-        get_num_tokens_in_batch=count_tokens,
-    )
-    trainer = build_trainer(config, RunFolder.open(config), model, data, {}, None)
+    trainer = build_trainer(config, RunFolder.open(config), model, batches_of_microbatches(loader), {}, None)
     clock = EpochClock()
     trainer.state.callbacks.append(clock)
 
@@ -107,7 +101,7 @@ def our_trainer(config: TrainConfig, batches: list[Batch], r3f: bool) -> Callabl
 
 def train_loader(config: TrainConfig, store: ShardStore, strategy: Strategy) -> DataLoader:
     settings = replace(config.data.plan(seed=0), strategy=strategy)
-    tokenizer = load_tokenizer(config.backbone.tokenizer or config.backbone.name)
+    tokenizer = load_tokenizer(tokenizer_name(config))
     data = build_train_data(store, settings, tokenizer, encoder_decoder=False, workers=0)
     return cast(DataLoader, data.dataloader)
 
@@ -134,9 +128,9 @@ def main() -> None:
             "run_name=bench",
         ]
         config = load_config(yaml, [*overrides, *quiet])
-        if "://" not in config.data.store and not Path(config.data.store).is_dir():
+        if not is_url(config.data.store) and not Path(config.data.store).is_dir():
             sys.exit(f"{config.data.store} is not there: run `make demo` first")
-        tokenizer = load_tokenizer(config.backbone.tokenizer or config.backbone.name)
+        tokenizer = load_tokenizer(tokenizer_name(config))
         store = open_store(config.data.store, tokenizer, config.tasks, "train", f"{folder}/cache")
         mixed, heterogeneous = (
             list(islice(train_loader(config, store, strategy), STEPS))

@@ -248,6 +248,11 @@ def save_config(config: TrainConfig) -> str:
     return OmegaConf.to_yaml(OmegaConf.structured(config))
 
 
+def tokenizer_name(config: TrainConfig) -> str:
+    """Hub name or folder of the run's tokenizer."""
+    return config.backbone.tokenizer or config.backbone.name
+
+
 def _check_keys(given: Any, schema: type, where: str, prefix: str = "") -> None:
     if not isinstance(given, dict):
         raise ConfigError(f"{where}{prefix.rstrip('.') or 'the file'} must hold keys, not {given!r}")

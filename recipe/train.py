@@ -29,7 +29,7 @@ from recipe.callbacks.resume import RestoreRNG, StopOnSignal
 from recipe.callbacks.task_loss import TaskLoss
 from recipe.callbacks.throughput import Throughput
 from recipe.checkpoint import FILENAME, RunRecord, check_architecture, latest_checkpoint, read_checkpoint
-from recipe.config import AlgorithmsConfig, TrainConfig, load_config
+from recipe.config import AlgorithmsConfig, TrainConfig, load_config, tokenizer_name
 from recipe.data.loader import build_evaluation_data, build_train_data
 from recipe.data.store import open_store
 from recipe.data.tokenizer import load_tokenizer
@@ -46,7 +46,7 @@ def train(config: TrainConfig) -> RunFolder:
     initialize_ranks()
     reproducibility.seed_all(config.seed)
     folder = RunFolder.open(config)
-    tokenizer = load_tokenizer(config.backbone.tokenizer or config.backbone.name)
+    tokenizer = load_tokenizer(tokenizer_name(config))
     model = build_model(config, tokenizer)
     checkpoint = latest_checkpoint(folder.checkpoints)
     if checkpoint is not None:

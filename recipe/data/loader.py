@@ -213,6 +213,11 @@ def _data_spec(dataset: MicrobatchDataset, sampler: DistributedSampler, workers:
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # its own: drawing from the global one would break bitwise resume
     )
+    return batches_of_microbatches(loader)
+
+
+def batches_of_microbatches(loader: DataLoader) -> DataSpec:
+    """What Composer must know of a loader whose batches are lists of microbatches."""
     return DataSpec(
         loader,
         split_batch=lambda batch, _: batch,

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from recipe.config import TrainConfig, load_config
+from recipe.config import TrainConfig, load_config, tokenizer_name
 from recipe.data.batch_plan import PlanError, Strategy
 from recipe.data.cut_step import check_budget
 from recipe.data.remote import is_url
@@ -86,7 +86,7 @@ def read_lengths(config: TrainConfig, encoder_decoder: bool, max_length: int) ->
         reason = f"{store} is not there"
     else:
         try:
-            tokenizer = load_tokenizer(config.backbone.tokenizer or config.backbone.name)
+            tokenizer = load_tokenizer(tokenizer_name(config))
         except TokenizerError:
             reason = f"the tokenizer of {config.backbone.name}, which names its folder in {store}, cannot be loaded"
         else:

@@ -81,8 +81,9 @@ def backbone_shape(config: TrainConfig) -> Shape | None:
 def estimate_memory(shape: Shape, config: TrainConfig, outcome: Outcome, ranks: int) -> float:
     """Bytes on one device: state of all parameters, activations of the largest microbatch, logits of its targets.
 
-    Activations with fused attention, 34 bytes a token, layer and hidden unit in
-    16 bits: Korthikanti et al. 2022 (arXiv 2205.05198, equation 1) without its attention scores. R3F keeps two graphs.
+    Activations with fused attention, 34 bytes a token, layer and hidden unit in 16 bits: Korthikanti et al. 2022 (arXiv
+    2205.05198, equation 1) without its attention scores; with checkpointing of one layer and every other's input. R3F
+    keeps two graphs.
     Heads, buffers, fragmentation and the framework's own memory are not counted: leave a fifth free.
     """
     sharded = config.parallelism is not Parallelism.ddp
