@@ -6,9 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from recipe.tasks.catalogue import get_task
 from tests.s3_server import bucket as bucket
 from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, TINY
 
@@ -27,6 +29,21 @@ def convert_miniature(store: str, tokenizer_folder: str, tasks: Sequence[str], r
     units = plan_units(tasks, ("train", "validation"), settings, tokenizer)
     errors = convert_units(units, settings, tokenizer, 1, lambda _: None, lambda *_: None)
     assert not errors, errors
+
+
+def write_miniature(folder: Path, tasks: Sequence[str], train: int, evaluation: int) -> None:
+    """So many raw rows of each task's two splits as the Parquet files of a local source."""
+    from data_prep.miniature import generate
+
+    for key in tasks:
+        (folder / key).mkdir(parents=True)
+        for split, rows in (("train", train), (get_task(key).evaluation_splits[0], evaluation)):
+            pq.write_table(generate(key, split, rows), folder / key / f"{split}.parquet")
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its path in it."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="session")

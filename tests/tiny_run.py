@@ -6,64 +6,23 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from recipe.checkpoint import latest_checkpoint, read_checkpoint
+from tests.tiny_backbones import tiny_backbones
 
 MINIATURE_TASKS = ("cola", "mnli", "cb", "copa", "arc_easy", "squad", "hotpot_qa", "aeslc", "xsum")
 ROOT = Path(__file__).parents[1]
 ENCODER_TASKS = [key for key in MINIATURE_TASKS if key not in ("aeslc", "xsum")]
-TINY = {
-    "roberta": {
-        "model_type": "roberta",
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 64,
-        "max_position_embeddings": 130,
-    },
-    "modernbert": {
-        "model_type": "modernbert",
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 64,
-        "max_position_embeddings": 128,
-    },
-    "deberta": {
-        "model_type": "deberta-v2",
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 64,
-        "max_position_embeddings": 128,
-        "relative_attention": True,
-        "position_biased_input": False,
-        "pos_att_type": ["p2c", "c2p"],
-        "position_buckets": 16,
-        "norm_rel_ebd": "layer_norm",
-        "share_att_key": True,
-        "type_vocab_size": 0,
-    },
-    "bart": {
-        "model_type": "bart",
-        "d_model": 32,
-        "encoder_layers": 1,
-        "decoder_layers": 1,
-        "encoder_attention_heads": 2,
-        "decoder_attention_heads": 2,
-        "encoder_ffn_dim": 64,
-        "decoder_ffn_dim": 64,
-        "max_position_embeddings": 128,
-    },
-}
+TINY = tiny_backbones(longest_row=128)
 
 
 def launch(path: Path, *overrides: str, ranks: int = 1) -> subprocess.Popen[str]:
     launcher = [sys.executable, "-m", "composer.cli.launcher", "-n", str(ranks)]
-    return _start([*launcher, "recipe/train.py", str(path), *overrides])
+    return start_process([*launcher, "recipe/train.py", str(path), *overrides])
 
 
 def run(path: Path, *overrides: str, ranks: int = 1) -> str:
@@ -73,14 +32,13 @@ def run(path: Path, *overrides: str, ranks: int = 1) -> str:
 def train_with_sgd(path: Path, ranks: int) -> None:
     """A run under plain SGD, as Adam would hide gradients of another scale; its first weights are kept as start.pt."""
     launcher = ["-m", "composer.cli.launcher", "-n", str(ranks)] if ranks > 1 else []  # it takes seconds to import
-    _finish(_start([sys.executable, *launcher, "tests/recipe/train_with_sgd.py", str(path)]))
+    _finish(start_process([sys.executable, *launcher, "tests/recipe/train_with_sgd.py", str(path)]))
 
 
-def _start(command: list[str]) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+def start_process(command: list[str], environment: Mapping[str, str] = os.environ) -> subprocess.Popen[str]:
+    """A command in the repository's root with one thread a process; its output can be read, errors among it."""
+    own = {**environment, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, cwd=ROOT, env=own, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def _finish(process: subprocess.Popen[str]) -> str:

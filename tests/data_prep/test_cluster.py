@@ -9,28 +9,19 @@ import time
 from pathlib import Path
 from typing import cast
 
-import pyarrow.parquet as pq
 import pytest
 from distributed import LocalCluster
 
 from data_prep import __main__ as cli
-from data_prep.miniature import generate
-from recipe.tasks.catalogue import get_task
+from tests.conftest import content, write_miniature
 
 pytestmark = pytest.mark.slow
 
 TASKS = ("cola", "rte", "copa", "squad", "xsum", "sciq")
 
 
-def content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def test_a_worker_killed_half_way_changes_nothing(tmp_path: Path, tiny_tokenizer_folder: str):
-    for key in TASKS:
-        (tmp_path / "raw" / key).mkdir(parents=True)
-        for split, count in (("train", 400), (get_task(key).evaluation_splits[0], 40)):
-            pq.write_table(generate(key, split, count), tmp_path / "raw" / key / f"{split}.parquet")
+    write_miniature(tmp_path / "raw", TASKS, train=400, evaluation=40)
 
     def convert(store: str, *more: str) -> int:
         command = [str(tmp_path / store), "--source", f"local:{tmp_path}/raw", "--tokenizer", tiny_tokenizer_folder]

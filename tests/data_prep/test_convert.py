@@ -24,6 +24,7 @@ from data_prep.sources import SourceError
 from data_prep.workers import convert_units
 from recipe.data.manifest import Manifest
 from recipe.data.tokenizer import load_tokenizer
+from tests.conftest import content
 
 LIMITS = Limits(max_length=64, max_target_length=16, stride=16)
 TASKS = ("cola", "copa")
@@ -70,10 +71,6 @@ def convert_tasks(store: Path, tokenizer: PreTrainedTokenizerFast, workers: int)
     settings = Settings(str(store), "miniature", LIMITS, limit=30)
     units = plan_units(TASKS, ("train", "validation"), settings, tokenizer)
     assert convert_units(units, settings, tokenizer, workers, lambda _: None, lambda *_: None) == []
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_a_manifest_counts_what_was_read_written_and_dropped(

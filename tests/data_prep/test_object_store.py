@@ -10,15 +10,13 @@ import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from data_prep import __main__ as cli
 from data_prep import objects
-from data_prep.miniature import generate
 from recipe.data.store import open_store
 from recipe.data.tokenizer import load_tokenizer
-from recipe.tasks.catalogue import get_task
+from tests.conftest import write_miniature
 from tests.s3_server import Bucket
 
 pytestmark = pytest.mark.slow
@@ -42,10 +40,7 @@ class RequestCount(logging.Handler):
 def raw(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Six tasks of every family, a few hundred rows each."""
     root = tmp_path_factory.mktemp("raw")
-    for key in TASKS:
-        (root / key).mkdir()
-        for split, count in (("train", 300), (get_task(key).evaluation_splits[0], 40)):
-            pq.write_table(generate(key, split, count), root / key / f"{split}.parquet")
+    write_miniature(root, TASKS, train=300, evaluation=40)
     return f"local:{root}"
 
 

@@ -16,7 +16,7 @@ import torch
 import yaml
 
 from recipe.checkpoint import latest_checkpoint
-from tests.tiny_run import ROOT
+from tests.tiny_run import ROOT, start_process
 
 LAUNCH = ROOT / "docs" / "launch"
 APART = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /dev/shm && exec "$@"', "sh"]
@@ -44,13 +44,13 @@ def environment(tmp_path: Path) -> dict[str, str]:
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
     path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "NODES": str(tmp_path), "MASTER_PORT": str(port)}
+    return {**os.environ, "PATH": path, "NODES": str(tmp_path), "MASTER_PORT": str(port)}
 
 
 def start_slurm(args: str, environment: Mapping[str, str]) -> list[subprocess.Popen[str]]:
     job = {"SLURM_NNODES": "2", "SLURM_GPUS_ON_NODE": "1", "SLURM_JOB_NODELIST": "node[0-1]"}
     command = [str(LAUNCH / "slurm.sh"), *shlex.split(args)]
-    return [_start(command, {**environment, **job, "SLURM_JOB_ID": environment["MASTER_PORT"]})]
+    return [start_process(command, {**environment, **job, "SLURM_JOB_ID": environment["MASTER_PORT"]})]
 
 
 def start_kubernetes(args: str, environment: Mapping[str, str]) -> list[subprocess.Popen[str]]:
@@ -61,7 +61,9 @@ def start_kubernetes(args: str, environment: Mapping[str, str]) -> list[subproce
         own = {entry["name"]: entry["value"] for entry in container["env"]} | {"GPUS": "1", "ARGS": args}
         operator = {"MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2", "RANK": str(rank)}
         node = _node(environment, rank)
-        processes.append(_start([*APART, *container["command"], *container["args"]], {**node, **operator, **own}))
+        processes.append(
+            start_process([*APART, *container["command"], *container["args"]], {**node, **operator, **own})
+        )
     return processes
 
 
@@ -76,7 +78,7 @@ def start_skypilot(args: str, environment: Mapping[str, str]) -> list[subprocess
             "SKYPILOT_NODE_IPS": "127.0.0.1\n127.0.0.1",
         }
         command = [*APART, "bash", "-c", task["run"]]
-        processes.append(_start(command, {**_node(environment, rank), **sky, "ARGS": args}))
+        processes.append(start_process(command, {**_node(environment, rank), **sky, "ARGS": args}))
     return processes
 
 
@@ -109,9 +111,3 @@ def _node(environment: Mapping[str, str], rank: int) -> dict[str, str]:
     temporary = Path(environment["NODES"], str(rank))
     temporary.mkdir(exist_ok=True)
     return {**environment, "TMPDIR": str(temporary)}
-
-
-def _start(command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command, cwd=ROOT, env=dict(environment), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )

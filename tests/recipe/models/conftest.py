@@ -16,38 +16,10 @@ from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 from recipe.data.microbatch import IGNORE, Microbatch
 from recipe.models.backbone import build_backbone
 from recipe.models.network import MultitaskNetwork
+from tests.tiny_backbones import tiny_backbones
 
 VOCABULARY = 64
-_SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-CONFIGS: dict[str, dict[str, Any]] = {
-    "roberta": {"model_type": "roberta", **_SMALL, "max_position_embeddings": 66, "type_vocab_size": 1},
-    "bert": {"model_type": "bert", **_SMALL, "max_position_embeddings": 64},
-    "deberta-v2": {
-        "model_type": "deberta-v2",
-        **_SMALL,
-        "max_position_embeddings": 64,
-        "relative_attention": True,
-        "position_biased_input": False,
-        "pos_att_type": ["p2c", "c2p"],
-        "position_buckets": 16,
-        "norm_rel_ebd": "layer_norm",
-        "share_att_key": True,
-        "type_vocab_size": 0,
-    },
-    "electra": {"model_type": "electra", **_SMALL, "embedding_size": 16, "max_position_embeddings": 64},
-    "modernbert": {"model_type": "modernbert", **_SMALL, "max_position_embeddings": 64, "local_attention": 8},
-    "bart": {
-        "model_type": "bart",
-        "d_model": 32,
-        "encoder_layers": 2,
-        "decoder_layers": 2,
-        "encoder_attention_heads": 2,
-        "decoder_attention_heads": 2,
-        "encoder_ffn_dim": 64,
-        "decoder_ffn_dim": 64,
-        "max_position_embeddings": 64,
-    },
-}
+CONFIGS = tiny_backbones(longest_row=64)
 TASKS = ("rte", "trec", "copa", "race", "squad")
 SUMMARIES = ("xsum", "aeslc")
 
