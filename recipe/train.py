@@ -195,7 +195,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     if dist.get_global_rank() == 0:
-        print(f"done: {folder.path}. Evaluate it with: make eval RUN={folder.path}")
+        print(f"done: {folder.path}. Score its heads with: make score RUN={folder.path}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from recipe.checkpoint import BEST, CheckpointError, latest_checkpoint, read_checkpoint
 from recipe.config import load_config
-from recipe.evaluate import evaluate_run
+from recipe.score import score_run
 from recipe.export import export
 from recipe.models import restore_model
 from recipe.report import load_results
@@ -45,7 +45,7 @@ def finished_run(request, tmp_path_factory, miniature_store, tiny_tokenizer_fold
 
 
 def test_the_report_has_every_task_with_all_its_validation_examples(finished_run: Path, miniature_store: str):
-    report = evaluate_run(finished_run, "best")
+    report = score_run(finished_run, "best")
     results = {result.task: result for result in load_results(finished_run / "results.json")}
     tasks = read_checkpoint(finished_run / "checkpoints" / BEST).tasks
     assert list(results) == sorted(tasks, key=lambda key: (get_task(key).family.value, key))

@@ -1,7 +1,7 @@
-"""Evaluate a run's own heads on every task's validation split and write the report.
+"""Score a run's own heads on every task's validation split, against baselines, and write the report.
 
-    make eval RUN=runs/demo
-    composer -n 8 recipe/evaluate.py runs/roberta_large --checkpoint best
+    make score RUN=runs/demo
+    composer -n 8 recipe/score.py runs/roberta_large --checkpoint best
 
 Writes report.md, report.png, curves.png and results.json into the run's folder.
 """
@@ -70,8 +70,8 @@ def _baseline_inputs(task: Task, microbatch: Microbatch, model: MultitaskModel) 
     return []
 
 
-def evaluate_run(run: Path, checkpoint: str, store: str | None = None, max_examples: int | None = None) -> Path:
-    """Evaluates a checkpoint of a run and writes the report into the run's folder.
+def score_run(run: Path, checkpoint: str, store: str | None = None, max_examples: int | None = None) -> Path:
+    """Scores a checkpoint of a run and writes the report into the run's folder.
 
     Args:
         run: The run's folder.
@@ -97,7 +97,7 @@ def evaluate_run(run: Path, checkpoint: str, store: str | None = None, max_examp
             max_examples=max_examples,
         )
         silent = dist.get_global_rank() != 0
-        progress = tqdm(loaded.tasks, desc="evaluating", unit="task", disable=silent)
+        progress = tqdm(loaded.tasks, desc="scoring", unit="task", disable=silent)
         for key in progress:
             progress.set_postfix_str(key)
             task = get_task(key)
@@ -119,7 +119,7 @@ def _find_checkpoint(run: Path, which: str) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="recipe/evaluate.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="recipe/score.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, help="folder of the run, runs/<name>")
     parser.add_argument("--checkpoint", default="latest", help="latest (default), best, or a checkpoint's path")
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--store", help="shard store, if it is not where the run read it")
     arguments = parser.parse_args()
     try:
-        report = evaluate_run(arguments.run, arguments.checkpoint, arguments.store, arguments.max_examples)
+        report = score_run(arguments.run, arguments.checkpoint, arguments.store, arguments.max_examples)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
