@@ -85,6 +85,9 @@ class DataConfig:
     token_budget: int = 16384
     # At most this many examples of a task an epoch, another random subset each epoch. Default: natural sizes.
     max_examples_per_task: Optional[int] = None
+    # Share of each task's examples that there are at all, e.g. 0.1: the same ones in every run, those of a smaller share
+    # among them.
+    fraction: float = 1.0
     # Tasks appear in proportion to size^(1/temperature). 1: natural sizes, every example once; above 1: small tasks
     # several times an epoch, large ones in part (arXiv 1910.10683, section 3.5.2). MUPPET found resampling harmful.
     temperature: float = 1.0
@@ -113,6 +116,7 @@ class DataConfig:
             max_steps_per_epoch=self.max_steps_per_epoch,
             locality=self.locality,
             weighting=self.weighting,
+            fraction=self.fraction,
         )
 
 
@@ -289,6 +293,7 @@ def _check_values(config: TrainConfig) -> None:
         "data.step_examples": config.data.step_examples,
         "data.token_budget": config.data.token_budget,
         "data.max_examples_per_task": config.data.max_examples_per_task,
+        "data.fraction": config.data.fraction,
         "data.temperature": config.data.temperature,
         "data.max_steps_per_epoch": config.data.max_steps_per_epoch,
         "data.locality": config.data.locality,
@@ -298,6 +303,8 @@ def _check_values(config: TrainConfig) -> None:
     for key, value in positive.items():
         if value is not None and value <= 0:
             raise ConfigError(f"{key}={value} must be positive")
+    if config.data.fraction > 1:
+        raise ConfigError(f"data.fraction={config.data.fraction} must be at most 1: it is a share of the examples")
     for key in ("max_duration", "eval_interval", "save_interval"):
         value = getattr(config, key)
         if not (value[:-2].isdigit() and value.endswith(("ep", "ba"))):

@@ -9,7 +9,7 @@ N examples of T tasks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 
 import numpy as np
@@ -68,6 +68,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.task)
 
+    def take(self, ids: Ids) -> Examples:
+        """The examples with these ids alone, numbered anew in their order."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Examples(**{name: None if column is None else column[ids] for name, column in own.items()})
+
     @property
     def padded_tokens(self) -> NDArray[np.int64]:
         """(N,) what each example costs alone: its rows, padded to the longest, through encoder and decoder."""
@@ -87,6 +92,7 @@ class PlanSettings:
     max_steps_per_epoch: int | None = None
     locality: int | None = None
     weighting: Weighting = Weighting.EXAMPLES
+    fraction: float = 1.0
 
 
 def plan_epoch(examples: Examples, settings: PlanSettings, epoch: int) -> list[Ids]:
@@ -99,6 +105,10 @@ def plan_epoch(examples: Examples, settings: PlanSettings, epoch: int) -> list[I
     Raises:
         PlanError: ``locality`` without shards.
     """
+    if settings.fraction < 1:
+        kept = subset(examples.task, settings.fraction)
+        steps = plan_epoch(examples.take(kept), replace(settings, fraction=1.0), epoch)
+        return [kept[step] for step in steps]
     rng = np.random.default_rng((settings.seed, epoch))
     order = _draw(examples, settings, rng)
     if settings.strategy.one_task_a_step:
@@ -106,6 +116,20 @@ def plan_epoch(examples: Examples, settings: PlanSettings, epoch: int) -> list[I
     else:
         steps = _split(order, settings.step_examples)
     return steps[: settings.max_steps_per_epoch]
+
+
+def subset(task: NDArray[np.int32], fraction: float) -> Ids:
+    """Ids of this share of each task's examples, one at least: always the same ones, a smaller share's among them.
+
+    Args:
+        task: Index of every example's task.
+        fraction: (0, 1].
+    """
+    kept = []
+    for index, size in enumerate(np.bincount(task)):
+        order = np.random.default_rng(0).permutation(size)
+        kept.append(np.flatnonzero(task == index)[order[: max(1, round(fraction * size))]])
+    return np.sort(np.concatenate(kept))
 
 
 def step_weights(task: NDArray[np.int32], ids: Ids) -> NDArray[np.float32]:

@@ -172,6 +172,7 @@ def build_train_data(
         "data.step_examples": settings.step_examples,
         "data.strategy": settings.strategy.value,
         "data.max_examples_per_task": settings.max_examples_per_task,
+        "data.fraction": settings.fraction,
         "data.temperature": settings.temperature,
         "data.max_steps_per_epoch": settings.max_steps_per_epoch,
         "data.locality": settings.locality,

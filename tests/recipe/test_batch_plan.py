@@ -16,6 +16,7 @@ from recipe.data.batch_plan import (
     Strategy,
     plan_epoch,
     step_weights,
+    subset,
     task_counts,
 )
 from recipe.data.cut_step import Microbatches, check_budget, check_ranks, cut_step, padded_tokens
@@ -55,6 +56,20 @@ localities = st.none() | st.integers(1, 4)
 def test_every_example_appears_once_per_epoch(examples, strategy, step_examples, epoch, locality):
     steps = plan_epoch(examples, plan_settings(strategy, step_examples, locality=locality), epoch)
     assert sorted(np.concatenate(steps).tolist()) == list(range(len(examples)))
+
+
+@given(example_sets(), strategies, st.floats(0.01, 0.99), st.floats(0.01, 0.99))
+@settings(deadline=None, max_examples=60)
+def test_a_fraction_is_the_same_share_of_each_task_in_every_run_and_holds_every_smaller_one(
+    examples, strategy, one, other
+):
+    smaller, larger = (subset(examples.task, fraction) for fraction in sorted((one, other)))
+    assert set(smaller) <= set(larger)
+    sizes = np.bincount(examples.task)
+    assert (np.abs(np.bincount(examples.task[smaller], minlength=len(sizes)) - min(one, other) * sizes) <= 1).all()
+    for seed in (1, 2):
+        steps = plan_epoch(examples, plan_settings(strategy, seed=seed, fraction=min(one, other)), 0)
+        assert sorted(np.concatenate(steps).tolist()) == smaller.tolist()
 
 
 @given(example_sets(), strategies, st.integers(1, 64), st.floats(1, 8))
