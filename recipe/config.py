@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Optional, get_type_hints
+from typing import Any, Optional, TypeVar, cast, get_type_hints
 
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -23,6 +23,8 @@ from recipe.tasks import Family, UnknownTask, get_task
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
 # ruff: noqa: UP045
+
+T = TypeVar("T")
 
 
 class ConfigError(UserError):
@@ -85,8 +87,7 @@ class DataConfig:
     token_budget: int = 16384
     # At most this many examples of a task an epoch, another random subset each epoch. Default: natural sizes.
     max_examples_per_task: Optional[int] = None
-    # Share of each task's examples that there are at all, e.g. 0.1: the same ones in every run, those of a smaller share
-    # among them.
+    # Share of each task's examples to train on, e.g. 0.1: the same in every run, and a smaller share is part of it.
     fraction: float = 1.0
     # Tasks appear in proportion to size^(1/temperature). 1: natural sizes, every example once; above 1: small tasks
     # several times an epoch, large ones in part (arXiv 1910.10683, section 3.5.2). MUPPET found resampling harmful.
@@ -213,17 +214,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     Raises:
         ConfigError: With the key at fault, and the nearest valid one if it is unknown.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f"no configuration at {path}: give a YAML file such as yamls/roberta_base.yaml")
-    for override in overrides:
-        if "=" not in override:
-            raise ConfigError(f"override {override!r} has no '=': write key=value, e.g. optimizer.lr=1e-5")
-    try:
-        given = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
-    except (OmegaConfBaseException, YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
-    return parse_config(given, str(path))
+    return parse_config(read_keys(path, overrides), str(path))
 
 
 def parse_config(given: Any, where: str) -> TrainConfig:
@@ -236,19 +227,50 @@ def parse_config(given: Any, where: str) -> TrainConfig:
     Raises:
         ConfigError: With the key at fault, and the nearest valid one if it is unknown.
     """
-    try:
-        _check_keys(OmegaConf.to_container(given, resolve=False), TrainConfig, f"{where}: ")
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), given))
-    except OmegaConfBaseException as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"{where}: {getattr(error, 'full_key', None) or 'configuration'}: {reason}") from error
-    assert isinstance(config, TrainConfig)
+    config = parse_keys(given, TrainConfig, where)
     _check_values(config)
     return config
 
 
-def save_config(config: TrainConfig) -> str:
-    """The merged configuration as YAML; :func:`load_config` reads it back to the same values."""
+def read_keys(path: str | Path, overrides: Sequence[str]) -> Any:
+    """The keys of a YAML file, with ``key=value`` overrides (nested keys with dots) in their place.
+
+    Raises:
+        ConfigError: The file is not there or no YAML, or an override has no ``=``.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"no configuration at {path}: give a YAML file such as yamls/roberta_base.yaml")
+    for override in overrides:
+        if "=" not in override:
+            raise ConfigError(f"override {override!r} has no '=': write key=value, e.g. optimizer.lr=1e-5")
+    try:
+        return OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
+
+
+def parse_keys(given: Any, schema: type[T], where: str) -> T:
+    """Fills in a schema's defaults and checks names and types.
+
+    Args:
+        given: The keys that differ from the defaults.
+        schema: A dataclass.
+        where: What errors call the keys' origin.
+
+    Raises:
+        ConfigError: With the key at fault, and the nearest valid one if it is unknown.
+    """
+    try:
+        _check_keys(OmegaConf.to_container(given, resolve=False), schema, f"{where}: ")
+        return cast(T, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), given)))
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{where}: {getattr(error, 'full_key', None) or 'configuration'}: {reason}") from error
+
+
+def save_config(config: Any) -> str:
+    """A configuration, all keys of it, as YAML that reads back to the same values."""
     return OmegaConf.to_yaml(OmegaConf.structured(config))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from composer.utils import dist, get_device
@@ -23,26 +23,34 @@ from tqdm import tqdm
 
 from recipe.checkpoint import BEST, CheckpointError, latest_checkpoint, read_checkpoint
 from recipe.data.loader import build_evaluation_data
-from recipe.data.microbatch import Batch, Microbatch
+from recipe.data.microbatch import Batch, Microbatch, count_examples
 from recipe.data.store import open_store
 from recipe.distributed import initialize_ranks
 from recipe.errors import UserError
 from recipe.models import MultitaskModel, restore_model
+from recipe.protocol.result import Predictions
 from recipe.report import TaskResult, write_report
 from recipe.tasks import Family, Task, get_task
 from recipe.tasks.baselines import baseline
 from recipe.tasks.metrics import build_metrics
 
 
-def evaluate(model: MultitaskModel, task: Task, batches: Iterable[Batch], device: torch.device) -> TaskResult:
-    """One task's scores and its baseline's, over all ranks.
+class Scored(NamedTuple):
+    """What the evaluation of one task found."""
+
+    result: TaskResult
+    predictions: Predictions
+
+
+def evaluate(model: MultitaskModel, task: Task, batches: Iterable[Batch], device: torch.device) -> Scored:
+    """One task's scores, its baseline's, and every prediction in the split's order, over all ranks.
 
     Args:
         model: On ``device``.
         batches: This rank's evaluation batches of the task.
     """
     metrics: dict[str, Metric] = {name: metric.to(device) for name, metric in build_metrics(task).items()}
-    references, inputs = [], []
+    seen: list[tuple[int, Any, Any, Any]] = []  # number, prediction, reference, what the baseline looks at
     model.eval()
     with torch.inference_mode():
         for microbatch in chain.from_iterable(batches):
@@ -50,12 +58,15 @@ def evaluate(model: MultitaskModel, task: Task, batches: Iterable[Batch], device
             (segment,) = model.eval_forward(microbatch)
             for metric in metrics.values():
                 metric.update(segment["predictions"], segment["references"])
-            references += segment["references"]
-            inputs += _baseline_inputs(task, microbatch, model)
-    references, inputs = (list(chain.from_iterable(dist.all_gather_object(part))) for part in (references, inputs))
-    name, baseline_scores = baseline(task, references, inputs)
+            inputs = _baseline_inputs(task, microbatch, model)
+            ids = microbatch["ids"].tolist()
+            seen += zip(ids, segment["predictions"], segment["references"], inputs, strict=True)
     scores = {key: float(metric.compute()) for key, metric in metrics.items()}
-    return TaskResult(task.key, task.family.value, len(references), scores, task.primary_metric, baseline_scores, name)
+    seen = sorted(chain.from_iterable(dist.all_gather_object(seen)), key=lambda example: example[0])
+    _, predictions, references, inputs = (list(column) for column in zip(*seen, strict=True))
+    name, baseline_scores = baseline(task, references, inputs)
+    result = TaskResult(task.key, task.family.value, len(seen), scores, task.primary_metric, baseline_scores, name)
+    return Scored(result, Predictions(predictions, references))
 
 
 def _baseline_inputs(task: Task, microbatch: Microbatch, model: MultitaskModel) -> list[Any]:
@@ -67,7 +78,7 @@ def _baseline_inputs(task: Task, microbatch: Microbatch, model: MultitaskModel) 
         return [reference["context"] for reference in segment["references"]]
     if task.family is Family.SUMMARIZATION:
         return model.tokenizer.batch_decode(microbatch["input_ids"], skip_special_tokens=True)
-    return []
+    return [None] * count_examples(microbatch)
 
 
 def score_run(run: Path, checkpoint: str, store: str | None = None, max_examples: int | None = None) -> Path:
@@ -82,11 +93,27 @@ def score_run(run: Path, checkpoint: str, store: str | None = None, max_examples
     Raises:
         CheckpointError: The run has no such checkpoint.
     """
+    scored = score_checkpoint(_find_checkpoint(run, checkpoint), store, max_examples)
+    metrics = run / "metrics.jsonl"
+    if dist.get_global_rank() == 0:
+        results = [one.result for one in scored.values()]
+        return write_report(run, results, run.name, metrics if metrics.is_file() else None)
+    return run / "report.md"
+
+
+def score_checkpoint(path: Path, store: str | None = None, max_examples: int | None = None) -> dict[str, Scored]:
+    """Scores every task of a checkpoint, by key.
+
+    Args:
+        path: A checkpoint of this recipe.
+        store: Shard store, if it is not where the run read it.
+        max_examples: Takes a fixed random sample of larger validation splits.
+    """
     initialize_ranks()
-    loaded = read_checkpoint(_find_checkpoint(run, checkpoint))
+    loaded = read_checkpoint(path)
     model, config, tokenizer = restore_model(loaded)
     model = get_device(None).module_to_device(model)
-    results = []
+    scored = {}
     with TemporaryDirectory() as cache:
         shards = open_store(store or config.data.store, tokenizer, loaded.tasks, "validation", cache)
         data = build_evaluation_data(
@@ -96,16 +123,12 @@ def score_run(run: Path, checkpoint: str, store: str | None = None, max_examples
             encoder_decoder=model.network.is_encoder_decoder,
             max_examples=max_examples,
         )
-        silent = dist.get_global_rank() != 0
-        progress = tqdm(loaded.tasks, desc="scoring", unit="task", disable=silent)
+        progress = tqdm(loaded.tasks, desc="scoring", unit="task", disable=dist.get_global_rank() != 0)
         for key in progress:
             progress.set_postfix_str(key)
             task = get_task(key)
-            results.append(evaluate(model, task, data[task].dataloader, next(model.parameters()).device))
-    metrics = run / "metrics.jsonl"
-    if not silent:
-        return write_report(run, results, config.run_name, metrics if metrics.is_file() else None)
-    return run / "report.md"
+            scored[key] = evaluate(model, task, data[task].dataloader, next(model.parameters()).device)
+    return scored
 
 
 def _find_checkpoint(run: Path, which: str) -> Path:

@@ -73,7 +73,9 @@ class MicrobatchDataset(Dataset[Microbatch]):
         ids = planned.ids[by_task]
         examples = [(self.store.tasks[self.store.task_of[i]], self.store[int(i)]) for i in ids]
         microbatch = collate(examples, self.pad_token_id)
-        if planned.step_tasks is not None:
+        if planned.step_tasks is None:
+            microbatch["ids"] = torch.from_numpy(ids)
+        else:
             microbatch["step_tasks"] = tuple(self.store.tasks[index].key for index in planned.step_tasks)
         if planned.weights is not None:
             microbatch["weights"] = torch.from_numpy(planned.weights[by_task])

@@ -52,6 +52,7 @@ class Microbatch(_Rows, total=False):
     """Rows sorted so that every task's are contiguous; segments list them in order."""
 
     weights: Tensor  # (B,) float32: what each example's loss is multiplied by; absent: 1
+    ids: Tensor  # (B,) int64: each example's number in the store; evaluation only
     step_tasks: tuple[str, ...]  # keys of the tasks in the whole step, all ranks'; training only
 
 

@@ -1,0 +1,40 @@
+"""Stopping a run whose evaluations get no better."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from composer.core import Callback, State
+from composer.loggers import Logger
+
+from recipe.callbacks.aggregate import evaluation_aggregate
+
+
+class StopWithoutGain(Callback):
+    """Ends training after ``patience`` evaluations in a row whose aggregate is no better than the best before them.
+
+    Unlike Composer's ``EarlyStopper`` it is part of the checkpoint, so that a resumed run stops where it would have.
+
+    Args:
+        primary_metrics: Primary metric by task, as for :class:`recipe.callbacks.aggregate.Aggregate`.
+        patience: Evaluations, at least 1.
+    """
+
+    def __init__(self, primary_metrics: dict[str, str], patience: int) -> None:
+        self.primary_metrics = primary_metrics
+        self.patience = patience
+        self.best = float("-inf")
+        self.waited = 0
+
+    def eval_after_all(self, state: State, logger: Logger) -> None:
+        aggregate = evaluation_aggregate(state, self.primary_metrics)
+        self.waited = 0 if aggregate > self.best else self.waited + 1
+        self.best = max(self.best, aggregate)
+        if self.waited >= self.patience:
+            state.stop_training()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.waited = state["best"], state["waited"]
