@@ -21,7 +21,7 @@ from composer.utils import dist, get_device
 from torchmetrics import Metric
 from tqdm import tqdm
 
-from recipe.checkpoint import BEST, CheckpointError, latest_checkpoint, read_checkpoint
+from recipe.checkpoint import find_checkpoint, read_checkpoint
 from recipe.data.loader import build_evaluation_data
 from recipe.data.microbatch import Batch, Microbatch
 from recipe.data.store import open_store
@@ -83,7 +83,7 @@ def evaluate_run(run: Path, checkpoint: str, store: str | None = None, max_examp
         CheckpointError: The run has no such checkpoint.
     """
     initialize_ranks()
-    loaded = read_checkpoint(_find_checkpoint(run, checkpoint))
+    loaded = read_checkpoint(find_checkpoint(run, checkpoint))
     model, config, tokenizer = restore_model(loaded)
     model = get_device(None).module_to_device(model)
     results = []
@@ -106,15 +106,6 @@ def evaluate_run(run: Path, checkpoint: str, store: str | None = None, max_examp
     if not silent:
         return write_report(run, results, config.run_name, metrics if metrics.is_file() else None)
     return run / "report.md"
-
-
-def _find_checkpoint(run: Path, which: str) -> Path:
-    folder = run / "checkpoints"
-    named = {"best": folder / BEST, "latest": latest_checkpoint(folder)}
-    path = named.get(which, Path(which))
-    if path is None or not path.is_file():
-        raise CheckpointError(f"no checkpoint {which!r} in {run}: give the folder of a run that has trained, or a file")
-    return path
 
 
 def main() -> None:
