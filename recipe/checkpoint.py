@@ -26,6 +26,8 @@ from recipe.errors import UserError
 
 FILENAME = "ep{epoch}-ba{batch}-rank{rank}.pt"
 BEST = "best-rank0.pt"
+CHECKPOINTS = "checkpoints"  # a run's folder of them
+BEST_OR_LATEST = "best_or_latest"
 _PATTERN = re.compile(r"ep\d+-ba(\d+)-rank0\.pt")
 
 
@@ -120,6 +122,26 @@ def latest_checkpoint(folder: Path) -> Path | None:
         if zipfile.is_zipfile(found[batch]):
             return found[batch]
     return None
+
+
+def find_checkpoint(run: Path, which: str) -> Path:
+    """The checkpoint of a run that ``which`` means.
+
+    Args:
+        run: The run's folder.
+        which: ``latest``, ``best``, ``best_or_latest`` (the best where there is one), or the path of one.
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    folder = run / CHECKPOINTS
+    best, latest = folder / BEST, latest_checkpoint(folder)
+    named = {"best": best, "latest": latest, BEST_OR_LATEST: best if best.is_file() else latest}
+    path = named.get(which, Path(which))
+    if path is None or not path.is_file():
+        wanted = "" if which == BEST_OR_LATEST else f" {which!r}"
+        raise CheckpointError(f"no checkpoint{wanted} in {run}: give the folder of a run that has trained, or a file")
+    return path
 
 
 def load_weights(network: nn.Module, checkpoint: Checkpoint) -> None:

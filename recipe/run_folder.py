@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from composer.utils import dist
 
-from recipe.checkpoint import latest_checkpoint
+from recipe.checkpoint import CHECKPOINTS, latest_checkpoint
 from recipe.config import TrainConfig, save_config
 from recipe.errors import UserError
 
@@ -55,7 +55,7 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def metrics(self) -> Path:

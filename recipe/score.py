@@ -21,7 +21,7 @@ from composer.utils import dist, get_device
 from torchmetrics import Metric
 from tqdm import tqdm
 
-from recipe.checkpoint import BEST, CheckpointError, latest_checkpoint, read_checkpoint
+from recipe.checkpoint import find_checkpoint, read_checkpoint
 from recipe.data.loader import build_evaluation_data
 from recipe.data.microbatch import Batch, Microbatch, count_examples
 from recipe.data.store import open_store
@@ -93,7 +93,7 @@ def score_run(run: Path, checkpoint: str, store: str | None = None, max_examples
     Raises:
         CheckpointError: The run has no such checkpoint.
     """
-    scored = score_checkpoint(_find_checkpoint(run, checkpoint), store, max_examples)
+    scored = score_checkpoint(find_checkpoint(run, checkpoint), store, max_examples)
     metrics = run / "metrics.jsonl"
     if dist.get_global_rank() == 0:
         results = [one.result for one in scored.values()]
@@ -129,15 +129,6 @@ def score_checkpoint(path: Path, store: str | None = None, max_examples: int | N
             task = get_task(key)
             scored[key] = evaluate(model, task, data[task].dataloader, next(model.parameters()).device)
     return scored
-
-
-def _find_checkpoint(run: Path, which: str) -> Path:
-    folder = run / "checkpoints"
-    named = {"best": folder / BEST, "latest": latest_checkpoint(folder)}
-    path = named.get(which, Path(which))
-    if path is None or not path.is_file():
-        raise CheckpointError(f"no checkpoint {which!r} in {run}: give the folder of a run that has trained, or a file")
-    return path
 
 
 def main() -> None:

@@ -66,6 +66,11 @@ def restore_model(checkpoint: Checkpoint) -> tuple[MultitaskModel, TrainConfig, 
     return _with_metrics(network, tokenizer, config), config, tokenizer
 
 
+def has_head(folder: Path, task: Task) -> bool:
+    """Whether an exported folder brings the head that serves ``task``, with the same labels."""
+    return head_name(task.key, task.family.value) in _read_heads(folder, [task])
+
+
 def load_heads(network: MultitaskNetwork, folder: Path) -> list[str]:
     """Copies an exported folder's heads into the network's heads of the same name and label space.
 

@@ -72,13 +72,13 @@ class MultitaskNetwork(nn.Module):
         """
         hidden = self._encode(microbatch) if not self.is_encoder_decoder else self._encode_and_decode(microbatch)
         if torch.is_grad_enabled():
-            busy = {_head_key(segment["task"], segment["family"]) for segment in microbatch["segments"]}
+            busy = {head_name(segment["task"], segment["family"]) for segment in microbatch["segments"]}
             hidden = hidden + self._touch(self._idle_modules(busy))
         return [self._predict(segment, hidden, microbatch["input_ids"]) for segment in microbatch["segments"]]
 
     def idle_parameters(self, tasks: Collection[str]) -> list[nn.Parameter]:
         """Parameters that no example of these tasks reaches: other tasks' heads, and an untied output layer."""
-        busy = {_head_key(task.key, task.family.value) for task in map(get_task, tasks)}
+        busy = {head_name(task.key, task.family.value) for task in map(get_task, tasks)}
         return [parameter for module in self._idle_modules(busy) for parameter in module.parameters()]
 
     def generate(self, microbatch: Microbatch, max_new_tokens: int, synced: bool = False) -> Tensor:
@@ -127,7 +127,7 @@ class MultitaskNetwork(nn.Module):
         if family is Family.SUMMARIZATION:
             states = hidden[rows, : segment["target_ids"].shape[1]]
             return {"logits": self.backbone.lm_head(states) + self.backbone.final_logits_bias}
-        head = self.heads[_head_key(segment["task"], segment["family"])]
+        head = self.heads[head_name(segment["task"], segment["family"])]
         if family is Family.MRC:
             start, end = head(hidden[rows])
             impossible = ~valid_positions(segment["context"], hidden.shape[1])
@@ -170,7 +170,7 @@ class MultitaskNetwork(nn.Module):
 _GENERATION = Family.SUMMARIZATION.value  # served by the backbone's own output layer, no head has this key
 
 
-def _head_key(task: str, family: str) -> str:
+def head_name(task: str, family: str) -> str:
     """The head that serves a task: its own for classification, else its family's."""
     return task if family == Family.CLASSIFICATION.value else family
 

@@ -25,12 +25,16 @@ from recipe.config import (
     parse_config,
     parse_keys,
     read_keys,
-    save_config,
 )
 from recipe.tasks import get_task
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
 # ruff: noqa: UP045
+
+_SET_BY_PROTOCOL = (
+    *("run_name", "runs", "seed", "task", "start", "dropout", "keep_weights"),
+    *("optimizer.lr", "optimizer.eps", "data.fraction"),
+)
 
 
 class ReuseHead(str, Enum):
@@ -243,7 +247,3 @@ def finetune_config(
             raise ConfigError(f"finetune.{key}: the protocol sets it, see starts, tasks, seeds, fractions and search")
     return parse_finetune_config(OmegaConf.merge(given, own), f"finetune of {task}")
 
-
-def finetune_yaml(config: FinetuneConfig) -> str:
-    """The run's YAML, which ``recipe/finetune.py`` takes."""
-    return save_config(config)

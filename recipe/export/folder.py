@@ -1,40 +1,35 @@
-"""Checkpoint -> Hugging Face folder with heads, and back.
-
-    python -m recipe.export runs/roberta_base/checkpoints/best-rank0.pt exported/roberta_base
-
-The folder holds what ``AutoModel.from_pretrained`` and ``AutoTokenizer.from_pretrained`` load, and beside it
-heads.safetensors (every head's weights) and heads.json (the tasks and their labels). A run whose ``backbone.name`` is
-such a folder starts from these weights and re-uses the heads of the tasks it shares.
-"""
+"""The exported folder: backbone, tokenizer, and every head's weights beside them."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 from safetensors.torch import save_file
 
 from recipe.algorithms.r3f import find_projections, remove_spectral_norm
-from recipe.checkpoint import read_checkpoint
+from recipe.checkpoint import BEST_OR_LATEST, find_checkpoint, read_checkpoint
 from recipe.errors import UserError
 from recipe.models import HEADS_JSON, HEADS_WEIGHTS, describe_heads, restore_model
 
 
-def export(checkpoint: str | Path, folder: str | Path) -> None:
+def export(source: str | Path, folder: str | Path) -> None:
     """Writes the exported folder, beside and renamed.
 
+    Args:
+        source: A checkpoint, or the folder of a run: its best checkpoint, else its latest.
+        folder: Must not exist.
+
     Raises:
-        CheckpointError: The checkpoint cannot be read.
+        CheckpointError: The run has no checkpoint, or it cannot be read.
         UserError: The folder exists already or cannot be written.
     """
     folder = Path(folder)
     if folder.exists():
         raise UserError(f"{folder} exists already: remove it or choose another folder")
-    loaded = read_checkpoint(checkpoint)
+    loaded = read_checkpoint(find_checkpoint(Path(source), BEST_OR_LATEST) if Path(source).is_dir() else source)
     model, _, tokenizer = restore_model(loaded)
     remove_spectral_norm(find_projections(model.network))
     beside = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
@@ -50,22 +45,3 @@ def export(checkpoint: str | Path, folder: str | Path) -> None:
         raise UserError(f"cannot write {folder} ({error.strerror}): choose a folder that you can write") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("checkpoint", help="a run's checkpoint, runs/<name>/checkpoints/<file>.pt")
-    parser.add_argument("folder", help="folder to write; must not exist")
-    arguments = parser.parse_args()
-    try:
-        export(arguments.checkpoint, arguments.folder)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    print(f"written: {arguments.folder}. Load it with AutoModel.from_pretrained({arguments.folder!r})")
-
-
-if __name__ == "__main__":
-    main()
