@@ -3,6 +3,7 @@ PYTHON ?= python3
 MODEL  ?= roberta
 YAML   ?= yamls/roberta_base.yaml
 STORE  ?= stores/prefinetune
+EVAL   ?= yamls/eval/paper.yaml
 SOURCE ?= hub
 ARGS   ?=
 
@@ -13,7 +14,7 @@ DEMO_YAML := $(if $(filter bart,$(MODEL)),yamls/demo_bart.yaml,yamls/demo.yaml)
 DEMO_RUN  := $(if $(filter bart,$(MODEL)),runs/demo_bart,runs/demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo data train eval test lint bench clean
+.PHONY: help setup demo data train score eval study test lint bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +35,7 @@ demo: $(READY) ## See it all work, offline: data, training, report (MODEL=robert
 	$(BIN)/python -m data_prep.train_tokenizer demo/tokenizer --source miniature
 	$(BIN)/python -m data_prep demo/store --source miniature --tokenizer demo/tokenizer --max-length 256
 	$(BIN)/composer recipe/train.py $(DEMO_YAML) $(ARGS)
-	$(BIN)/python recipe/evaluate.py $(DEMO_RUN)
+	$(BIN)/python recipe/score.py $(DEMO_RUN)
 
 data: $(READY) ## Datasets into shards (SOURCE=hub, local:<folder> or miniature; STORE=; ARGS="--tokenizer roberta-base")
 	$(BIN)/python -m data_prep $(STORE) --source $(SOURCE) $(ARGS)
@@ -42,9 +43,17 @@ data: $(READY) ## Datasets into shards (SOURCE=hub, local:<folder> or miniature;
 train: $(READY) ## Pre-finetune (YAML=yamls/roberta_base.yaml ARGS="key=value ...")
 	$(BIN)/composer recipe/train.py $(YAML) $(ARGS)
 
-eval: $(READY) ## Evaluate a run's own heads on every task (RUN=runs/<name>)
+score: $(READY) ## Score a run's own heads on every task (RUN=runs/<name>)
+	@test -n "$(RUN)" || { echo "which run? make score RUN=runs/<name>"; exit 2; }
+	$(BIN)/python recipe/score.py $(RUN) $(ARGS)
+
+eval: $(READY) ## Fine-tune from a run and from its backbone, and compare (RUN=runs/<name> EVAL=yamls/eval/paper.yaml)
 	@test -n "$(RUN)" || { echo "which run? make eval RUN=runs/<name>"; exit 2; }
-	$(BIN)/python recipe/evaluate.py $(RUN) $(ARGS)
+	$(BIN)/python recipe/evaluate.py $(EVAL) run=$(RUN) $(ARGS)
+
+study: $(READY) ## Pre-finetune in several ways, fine-tune from each, and compare (NAME=scale, batching, ...)
+	@test -n "$(NAME)" || { echo "which study? make study NAME=<one of yamls/studies>"; exit 2; }
+	$(BIN)/python recipe/study.py yamls/studies/$(NAME).yaml $(ARGS)
 
 test: $(READY) ## All tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)

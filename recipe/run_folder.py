@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,11 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from composer.core import State
 from composer.utils import dist
 
 from recipe.checkpoint import CHECKPOINTS, latest_checkpoint
 from recipe.config import TrainConfig, save_config
 from recipe.errors import UserError
+from recipe.report.files import write_text
+
+CONFIG = "config.yaml"
+FINISHED = "finished.json"
 
 # What may differ between a run and its continuation: it changes nothing that is learned.
 _FREE_KEYS = {
@@ -70,34 +76,29 @@ class RunFolder:
         """
         folder = cls(Path(config.runs) / config.run_name, save_config(config))
         if latest_checkpoint(folder.checkpoints) is not None:
-            folder._check_continuation(config)
+            if not config.autoresume:
+                raise RunFolderError(
+                    f"{folder.path} already holds a run and autoresume is false: choose another run_name"
+                )
+            check_continuation(folder.path, config)
         dist.barrier()
         if dist.get_global_rank() == 0:
             folder._write_config()
         dist.barrier()
         return folder
 
-    def _check_continuation(self, config: TrainConfig) -> None:
-        if not config.autoresume:
-            raise RunFolderError(f"{self.path} already holds a run and autoresume is false: choose another run_name")
-        saved = self.path / "config.yaml"
-        if not saved.is_file():
-            raise RunFolderError(f"{self.path} has checkpoints but no config.yaml: choose another run_name")
-        before = _flat(yaml.safe_load(saved.read_text(encoding="utf-8")))
-        now = _flat(yaml.safe_load(self.config_yaml))
-        for key in sorted(before.keys() | now.keys()):
-            if before.get(key) != now.get(key) and not _is_free(key):
-                raise RunFolderError(
-                    f"{self.path} holds a run with {key}={before.get(key)!r}, now it is {now.get(key)!r}: choose "
-                    "another run_name, or restore the key to continue that run"
-                )
+    def mark_finished(self, state: State) -> None:
+        """Writes ``finished.json``, what the run has seen: whoever starts from a run can tell that it is complete."""
+        if dist.get_global_rank() == 0:
+            time = state.timestamp
+            seen = {"steps": int(time.batch), "examples": int(time.sample), "tokens": int(time.token)}
+            write_text(self.path / FINISHED, json.dumps(seen) + "\n")
 
     def _write_config(self) -> None:
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            beside = self.path / "config.yaml.partial"
-            beside.write_text(self.config_yaml, encoding="utf-8")
-            beside.rename(self.path / "config.yaml")
+            (self.path / FINISHED).unlink(missing_ok=True)  # it may go on for longer
+            write_text(self.path / CONFIG, self.config_yaml)
         except OSError as error:
             raise RunFolderError(
                 f"cannot write the run's folder {self.path} ({error.strerror}): set runs=<a folder that you can write>"
@@ -114,6 +115,21 @@ class RunFolder:
         finally:
             if dist.get_local_rank() == 0:
                 shutil.rmtree(local, ignore_errors=True)
+
+
+def check_continuation(path: Path, config: TrainConfig) -> None:
+    """Raises :class:`RunFolderError` if the run in a folder differs from ``config`` in what it learns."""
+    saved = path / CONFIG
+    if not saved.is_file():
+        raise RunFolderError(f"{path} has checkpoints but no {CONFIG}: choose another run_name")
+    before = _flat(yaml.safe_load(saved.read_text(encoding="utf-8")))
+    now = _flat(yaml.safe_load(save_config(config)))
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key) and not _is_free(key):
+            raise RunFolderError(
+                f"{path} holds a run with {key}={before.get(key)!r}, now it is {now.get(key)!r}: choose another "
+                "run_name, or restore the key to continue that run"
+            )
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

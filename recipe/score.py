@@ -55,6 +55,7 @@ def evaluate(model: MultitaskModel, task: Task, batches: Iterable[Batch], device
     with torch.inference_mode():
         for microbatch in chain.from_iterable(batches):
             microbatch = get_device(None).batch_to_device(microbatch)
+            assert "ids" in microbatch  # as everywhere but in training
             (segment,) = model.eval_forward(microbatch)
             for metric in metrics.values():
                 metric.update(segment["predictions"], segment["references"])

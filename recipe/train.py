@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from composer import Trainer
@@ -41,8 +42,8 @@ from recipe.run_folder import RunFolder
 from recipe.tasks import Task, get_task
 
 
-def train(config: TrainConfig) -> RunFolder:
-    """Runs or continues the pre-finetuning that ``config`` describes, and returns its folder."""
+def train(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> RunFolder:
+    """Runs or continues the training that ``config`` describes, with more callbacks if given; returns its folder."""
     initialize_ranks()
     reproducibility.seed_all(config.seed)
     folder = RunFolder.open(config)
@@ -53,8 +54,9 @@ def train(config: TrainConfig) -> RunFolder:
         check_architecture(model.network, read_checkpoint(checkpoint))
     with folder.shard_cache() as cache:
         train_data, evaluation_data = build_data(config, model, cache)
-        trainer = build_trainer(config, folder, model, train_data, evaluation_data, checkpoint)
+        trainer = build_trainer(config, folder, model, train_data, evaluation_data, checkpoint, callbacks)
         trainer.fit()
+        folder.mark_finished(trainer.state)
         trainer.close()
     return folder
 
@@ -90,6 +92,7 @@ def build_trainer(
     train_data: DataSpec,
     evaluation_data: dict[Task, DataSpec],
     checkpoint: Path | None,
+    callbacks: Sequence[Callback] = (),
 ) -> Trainer:
     """Composer's Trainer, continuing from ``checkpoint`` if there is one."""
     restore_rng, stop = RestoreRNG(), StopOnSignal(config.save_interval)
@@ -107,7 +110,7 @@ def build_trainer(
         optimizers=build_optimizer(model, config.optimizer),
         schedulers=build_scheduler(config.optimizer),
         algorithms=build_algorithms(config, model),
-        callbacks=[restore_rng, stop, *build_callbacks(config, folder, model)],
+        callbacks=[restore_rng, stop, *build_callbacks(config, folder, model), *callbacks],
         loggers=build_loggers(config, folder),
         precision=resolve_precision(config.precision),
         parallelism_config=parallelism_config(config.parallelism),

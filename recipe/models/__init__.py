@@ -1,7 +1,7 @@
 """Backbone, heads, per-example losses, and the one ComposerModel that joins them."""
 
 from recipe.models.backbone import BackboneError
-from recipe.models.build import HEADS_JSON, HEADS_WEIGHTS, build_model, describe_heads, restore_model
+from recipe.models.build import HEADS_JSON, HEADS_WEIGHTS, build_model, describe_heads, has_head, restore_model
 from recipe.models.multitask import MultitaskModel
 from recipe.models.network import MultitaskNetwork
 
@@ -13,5 +13,6 @@ __all__ = [
     "MultitaskNetwork",
     "build_model",
     "describe_heads",
+    "has_head",
     "restore_model",
 ]

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from omegaconf import OmegaConf
+from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
@@ -19,8 +20,8 @@ from recipe.config import TrainConfig, parse_config
 from recipe.data.tokenizer import load_tokenizer
 from recipe.models.backbone import build_backbone, build_backbone_like, load_backbone
 from recipe.models.multitask import MultitaskModel
-from recipe.models.network import MultitaskNetwork
-from recipe.tasks import get_task
+from recipe.models.network import MultitaskNetwork, head_name
+from recipe.tasks import Task, get_task
 from recipe.tasks.metrics import build_metrics
 
 HEADS_WEIGHTS = "heads.safetensors"
@@ -68,7 +69,12 @@ def restore_model(checkpoint: Checkpoint) -> tuple[MultitaskModel, TrainConfig, 
 
 def has_head(folder: Path, task: Task) -> bool:
     """Whether an exported folder brings the head that serves ``task``, with the same labels."""
-    return head_name(task.key, task.family.value) in _read_heads(folder, [task])
+    if not (folder / HEADS_WEIGHTS).is_file():
+        return False
+    name = head_name(task.key, task.family.value)
+    with safe_open(folder / HEADS_WEIGHTS, "pt") as weights:
+        there = any(key.startswith(f"{name}.") for key in weights.keys())  # noqa: SIM118 (no dictionary)
+    return there and _fits(name, folder)
 
 
 def load_heads(network: MultitaskNetwork, folder: Path) -> list[str]:
@@ -78,14 +84,19 @@ def load_heads(network: MultitaskNetwork, folder: Path) -> list[str]:
         The names of the heads that were taken over.
     """
     weights = load_file(folder / HEADS_WEIGHTS)
-    labels = {entry["key"]: tuple(entry["labels"]) for entry in json.loads((folder / HEADS_JSON).read_text())["tasks"]}
     reused = []
     for name, head in network.heads.items():
         own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
-        if own and (name not in labels or labels[name] == get_task(name).labels):
+        if own and _fits(name, folder):
             head.load_state_dict(own)
             reused.append(name)
     return reused
+
+
+def _fits(name: str, folder: Path) -> bool:
+    """Whether an exported folder's head is for the labels that the catalogue's task has; shared heads always fit."""
+    labels = {entry["key"]: tuple(entry["labels"]) for entry in json.loads((folder / HEADS_JSON).read_text())["tasks"]}
+    return name not in labels or labels[name] == get_task(name).labels
 
 
 def describe_heads(tasks: list[str], steps: int) -> dict[str, Any]:

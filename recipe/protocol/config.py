@@ -1,31 +1,17 @@
-"""The keys of fine-tuning runs and of the protocol: types, defaults and meaning."""
+"""The keys of an evaluation by the protocol: types, defaults and meaning."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from itertools import product
 from pathlib import Path
 from typing import Any, Optional
 
 from omegaconf import MISSING, OmegaConf
 
-from recipe.config import (
-    AlgorithmsConfig,
-    BackboneConfig,
-    ConfigError,
-    DataConfig,
-    LoggingConfig,
-    OptimizerConfig,
-    Parallelism,
-    Precision,
-    R3FConfig,
-    TrainConfig,
-    parse_config,
-    parse_keys,
-    read_keys,
-)
+from recipe.config import ConfigError, parse_keys, read_keys
+from recipe.protocol.finetune_config import FinetuneConfig, parse_finetune_config
 from recipe.tasks import get_task
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
@@ -35,52 +21,6 @@ _SET_BY_PROTOCOL = (
     *("run_name", "runs", "seed", "task", "start", "dropout", "keep_weights"),
     *("optimizer.lr", "optimizer.eps", "data.fraction"),
 )
-
-
-class ReuseHead(str, Enum):
-    """Whether fine-tuning goes on with the head that the start brings for the task."""
-
-    auto = "auto"  # as the paper does: reading comprehension, commonsense, small sentence-prediction sets
-    yes = "yes"  # an error where the start has none
-    no = "no"
-
-
-@dataclass
-class FinetuneConfig:
-    """Fine-tuning of one task. The paper names what it searches, not the values: these are RoBERTa's (1907.11692)."""
-
-    # Name of the run and of its folder under `runs`.
-    run_name: str = MISSING
-    # Folder of all runs.
-    runs: str = "runs/finetune"
-    seed: int = 1
-    # Task key, see recipe/tasks/catalogue.py.
-    task: str = MISSING
-    # Hub name, folder of a model, folder written by recipe.export, or a run's folder (its best checkpoint).
-    start: str = MISSING
-    # Hub name or folder of the tokenizer; default: that of `start`.
-    tokenizer: Optional[str] = None
-    reuse_head: ReuseHead = ReuseHead.auto
-    # Dropout probability, in the backbone and the head; default: the backbone's own.
-    dropout: Optional[float] = None
-    # Shards as for pre-finetuning; data.fraction=0.1 trains on a tenth.
-    data: DataConfig = field(default_factory=lambda: DataConfig(step_examples=32))
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    # Off unless asked for: log n scales nothing where there is one task.
-    algorithms: AlgorithmsConfig = field(
-        default_factory=lambda: AlgorithmsConfig(log_n_scaling=False, r3f=R3FConfig(enabled=False))
-    )
-    # Longest training, and what lies between two evaluations; the weights of the best evaluation are scored.
-    max_duration: str = "10ep"
-    eval_interval: str = "1ep"
-    save_interval: str = "1ep"
-    # Stop after so many evaluations in a row without a better one. Default: train to the end.
-    patience: Optional[int] = None
-    # Keep the checkpoints when the result is written.
-    keep_weights: bool = True
-    precision: Precision = Precision.auto
-    parallelism: Parallelism = Parallelism.ddp
-    logging: LoggingConfig = field(default_factory=LoggingConfig)
 
 
 @dataclass
@@ -120,73 +60,26 @@ class ProtocolConfig:
     keep_weights: bool = False
 
 
-def load_finetune_config(path: str | Path, overrides: Sequence[str] = ()) -> FinetuneConfig:
-    """Reads and checks the configuration of a fine-tuning run.
-
-    Raises:
-        ConfigError: With the key at fault.
-    """
-    return parse_finetune_config(read_keys(path, overrides), str(path))
-
-
-def parse_finetune_config(given: Any, where: str) -> FinetuneConfig:
-    """Like :func:`load_finetune_config`, for keys that are read already."""
-    config = parse_keys(given, FinetuneConfig, where)
-    train_config(config, "start", reuse_head=False)  # its checks are those of every run
-    if config.patience is not None and config.patience < 1:
-        raise ConfigError(f"{where}: patience={config.patience} must be at least 1")
-    return config
-
-
-def train_config(config: FinetuneConfig, backbone: str, reuse_head: bool) -> TrainConfig:
-    """The training run that a fine-tuning is.
-
-    Args:
-        config: What to fine-tune.
-        backbone: Hub name or folder that ``config.start`` stands for.
-        reuse_head: Whether the head comes from there, too.
-    """
-    return parse_config(
-        OmegaConf.structured(
-            TrainConfig(
-                run_name=config.run_name,
-                runs=config.runs,
-                seed=config.seed,
-                backbone=BackboneConfig(
-                    name=backbone, tokenizer=config.tokenizer, dropout=config.dropout, reuse_heads=reuse_head
-                ),
-                tasks=[config.task],
-                data=config.data,
-                optimizer=config.optimizer,
-                algorithms=config.algorithms,
-                max_duration=config.max_duration,
-                eval_interval=config.eval_interval,
-                save_interval=config.save_interval,
-                keep_checkpoints=1,
-                precision=config.precision,
-                parallelism=config.parallelism,
-                logging=config.logging,
-            )
-        ),
-        config.run_name,
-    )
-
-
 def load_protocol_config(path: str | Path, overrides: Sequence[str] = ()) -> ProtocolConfig:
     """Reads and checks the configuration of an evaluation, and that of every fine-tuning run it will make.
 
     Raises:
         ConfigError: With the key at fault.
     """
-    config = parse_keys(read_keys(path, overrides), ProtocolConfig, str(path))
+    return parse_protocol_config(read_keys(path, overrides), str(path))
+
+
+def parse_protocol_config(given: Any, where: str) -> ProtocolConfig:
+    """Like :func:`load_protocol_config`, for keys that are read already."""
+    config = parse_keys(given, ProtocolConfig, where)
     if not config.tasks or not config.seeds or not config.fractions:
-        raise ConfigError(f"{path}: tasks, seeds and fractions must each name at least one")
+        raise ConfigError(f"{where}: tasks, seeds and fractions must each name at least one")
     if config.run is not None and config.starts:
-        raise ConfigError(f"{path}: give either run (compared with its own backbone) or starts, not both")
+        raise ConfigError(f"{where}: give either run (compared with its own backbone) or starts, not both")
     strangers = sorted(set(config.per_task) - set(config.tasks))
     if strangers:
         raise ConfigError(
-            f"{path}: per_task.{strangers[0]}: the evaluation has no such task: {', '.join(config.tasks)}"
+            f"{where}: per_task.{strangers[0]}: the evaluation has no such task: {', '.join(config.tasks)}"
         )
     for task in config.tasks:
         get_task(task)
@@ -246,4 +139,3 @@ def finetune_config(
         if OmegaConf.select(given, key) is not None:
             raise ConfigError(f"finetune.{key}: the protocol sets it, see starts, tasks, seeds, fractions and search")
     return parse_finetune_config(OmegaConf.merge(given, own), f"finetune of {task}")
-

@@ -14,11 +14,11 @@ from transformers import AutoModel, AutoTokenizer
 
 from recipe.checkpoint import BEST, CheckpointError, latest_checkpoint, read_checkpoint
 from recipe.config import load_config
-from recipe.score import score_run
 from recipe.export import export
 from recipe.models import restore_model
 from recipe.report import load_results
 from recipe.run_folder import RunFolderError
+from recipe.score import score_run
 from recipe.tasks import get_task
 from recipe.train import train
 from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, TINY

@@ -1,0 +1,153 @@
+"""Is fine-tuning better from here than from there? The protocol: the same search, the same seeds, from every start.
+
+    make eval RUN=runs/roberta_base                                     # against the backbone that it started from
+    python recipe/evaluate.py yamls/eval/paper.yaml run=runs/roberta_base tasks=[rte,boolq]
+    python recipe/evaluate.py yamls/eval/mini.yaml starts.plain=roberta-base starts.muppet=facebook/muppet-roberta-base
+    python recipe/evaluate.py yamls/eval/mini.yaml run=runs/minilm --dry-run
+
+For each task, start and share of the training data every combination of learning rate, Adam epsilon and dropout is
+tried with the first seed; the one that is best on the validation split runs with all seeds. Everything goes to
+runs/eval/<name>/, report.html and report.md among it. The same command continues what was interrupted, and the same
+command on another machine that sees the folder takes a part of the work. Every key is explained below.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from recipe.config import save_config
+from recipe.errors import UserError
+from recipe.export import exported_start
+from recipe.protocol.cells import Outcome, count_trials, list_cells, run_cells
+from recipe.protocol.comparison import Comparison, Run
+from recipe.protocol.config import ProtocolConfig, SearchConfig, finetune_config, hyperparameters, load_protocol_config
+from recipe.protocol.process import ProcessError
+from recipe.protocol.result import load_predictions
+from recipe.protocol.starts import describe_starts, name_starts
+from recipe.protocol.trial import finished_trials
+from recipe.report.files import write_text
+from recipe.report.markdown import markdown_table
+from recipe.report.protocol import write_protocol_report
+from recipe.tasks import get_task
+
+
+def evaluate(config: ProtocolConfig, command: str) -> Path:
+    """Runs what is not done yet of the protocol, and writes the report.
+
+    Args:
+        config: What to compare.
+        command: Makes the report again; stands in it.
+
+    Returns:
+        The report's path.
+
+    Raises:
+        ConfigError: There is nothing to compare.
+        CheckpointError: A run to start from has not trained.
+        ProcessError: No fine-tuning run succeeded. Where some did, the report says which are missing.
+    """
+    starts = {label: exported_start(start) for label, start in name_starts(config).items()}
+    root = Path(config.folder) / config.name
+    write_text(root / "protocol.yaml", save_config(config))
+    outcome = run_cells(list_cells(config, starts), root, config)
+    if not outcome.runs:
+        raise ProcessError(outcome.errors[0])
+    return write_protocol_report(root, compared(outcome, root, config, command))
+
+
+def compared(outcome: Outcome, root: Path, config: ProtocolConfig, command: str) -> Comparison:
+    """What the report tells of, with the predictions read from the runs' folders."""
+    runs = [
+        Run(result, load_predictions(trial.folder(root)), trial.cell.label) for trial, result in outcome.runs.items()
+    ]
+    final = {trial.folder(root) for trial in outcome.runs}
+    cells = list_cells(config, name_starts(config))
+    searched = [result for cell in cells for folder, result in finished_trials(cell, root) if folder not in final]
+    return Comparison(
+        title=config.name,
+        tasks=[get_task(key) for key in config.tasks],
+        starts=describe_starts(name_starts(config)),
+        runs=runs,
+        configuration=save_config(config),
+        command=command,
+        missing=outcome.errors,
+        search=searched,
+    )
+
+
+def describe(config: ProtocolConfig) -> str:
+    """What :func:`evaluate` would do, as text: runs, steps, and hours where finished runs tell how long one takes."""
+    starts = name_starts(config)
+    root = Path(config.folder) / config.name
+    rows, left_s = [], 0.0
+    for task in config.tasks:
+        cells = [cell for cell in list_cells(config, starts) if cell.task == task]
+        done = [result for cell in cells for _, result in finished_trials(cell, root)]
+        left = len(cells) * count_trials(config) - len(done)
+        seconds = sum(result.seconds for result in done) / len(done) if done else math.nan
+        left_s += left * seconds
+        rows.append((task, str(left), str(len(done)), _steps(config, task), _hours(left * seconds)))
+    head = ("task", "runs left", "done", "steps of a run, at most", "hours left")
+    points, shares = len(hyperparameters(config.search)), len(config.fractions)
+    return "\n\n".join(
+        [
+            f"{config.name}: {len(config.tasks)} tasks x {len(starts)} starts ({', '.join(starts)}) x {shares} shares "
+            f"of the data; in each {points} combinations to try, the best with {len(config.seeds)} seeds.",
+            markdown_table(head, rows, "lrrrr"),
+            f"Hours left, one run at a time: {_hours(left_s)}",
+        ]
+    )
+
+
+def _steps(config: ProtocolConfig, key: str) -> str:
+    own = finetune_config(
+        config, key, "start", max(config.fractions), hyperparameters(config.search)[0], seed=1, runs="", run_name="run"
+    )
+    if own.max_duration.endswith("ba"):
+        return own.max_duration[:-2]
+    task = get_task(key)
+    examples = task.origin.known_rows(task.train_split)
+    if examples is None:
+        return "unknown"
+    drawn = min(examples * own.data.fraction, own.data.max_examples_per_task or math.inf)
+    return f"{int(own.max_duration[:-2]) * max(1, round(drawn / own.data.step_examples)):,}"
+
+
+def _hours(seconds: float) -> str:
+    return "known after the first run" if math.isnan(seconds) else f"{seconds / 3600:.1f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="recipe/evaluate.py",
+        description=__doc__,
+        epilog="\n\n".join(map(inspect.getsource, (ProtocolConfig, SearchConfig))),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("yaml", help="the protocol, e.g. yamls/eval/mini.yaml")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="keys that differ, e.g. run=runs/roberta_base"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="list the runs, their steps and hours, and stop")
+    given = parser.parse_args(arguments)
+    try:
+        config = load_protocol_config(given.yaml, given.overrides)
+        if given.dry_run:
+            print(describe(config))
+            return
+        report = evaluate(config, shlex.join(["python", "recipe/evaluate.py", given.yaml, *given.overrides]))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(report.with_suffix(".md").read_text(encoding="utf-8"))
+    print(f"written: {report} and report.md beside it")
+
+
+if __name__ == "__main__":
+    main()

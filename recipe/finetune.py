@@ -1,0 +1,167 @@
+"""Fine-tune one task from any start, score it on its validation split, keep the best weights and every prediction.
+
+    composer recipe/finetune.py yamls/finetune/rte.yaml start=roberta-base
+    composer recipe/finetune.py yamls/finetune/rte.yaml start=runs/roberta_base optimizer.lr=1e-5 seed=2
+    composer -n 2 recipe/finetune.py yamls/finetune/squad.yaml start=exported/roberta_large reuse_head=no
+
+The run goes to runs/finetune/<run_name>/: result.json and predictions.parquet beside what every run has. The same
+command continues an interrupted run. Every key is explained below; data, optimizer, algorithms and logging have those
+of `composer recipe/train.py --help`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from composer.core import Callback
+from composer.utils import dist
+from filelock import FileLock
+
+from recipe.callbacks.early_stopping import StopWithoutGain
+from recipe.callbacks.jsonl_logger import FILE_NAME as METRICS
+from recipe.checkpoint import BEST, CHECKPOINTS
+from recipe.config import ConfigError, TrainConfig
+from recipe.distributed import initialize_ranks
+from recipe.errors import UserError
+from recipe.export import exported_start
+from recipe.models import has_head
+from recipe.protocol.finetune_config import FinetuneConfig, ReuseHead, load_finetune_config, train_config
+from recipe.protocol.result import RESULT, FinetuneResult, load_result, save_result
+from recipe.run_folder import check_continuation
+from recipe.score import score_checkpoint
+from recipe.tasks import Family, Task, get_task
+from recipe.train import train
+
+SMALL_TASK = 10_000  # training examples; RTE, CB, MRPC and their like have fewer. The paper says "small", no number
+
+
+def finetune(config: FinetuneConfig) -> FinetuneResult:
+    """Runs or continues a fine-tuning, or returns the result that its folder already has.
+
+    Raises:
+        ConfigError: ``reuse_head=yes``, and the start has no head for the task.
+        RunFolderError: The folder holds a run with other settings.
+    """
+    initialize_ranks()
+    folder = Path(config.runs) / config.run_name
+    backbone = exported_start(config.start)
+    reuse = reuses_head(config, backbone)
+    own = train_config(config, backbone, reuse)
+    with _alone_in(folder):
+        if (folder / RESULT).is_file():
+            check_continuation(folder, own)
+        else:
+            _finetune(config, own, folder)
+            dist.barrier()
+    return load_result(folder)
+
+
+def reuses_head(config: FinetuneConfig, backbone: str) -> bool:
+    """Whether to go on with the start's head.
+
+    ``auto`` follows MUPPET: reading comprehension, commonsense and small sentence-prediction tasks do.
+
+    Args:
+        config: Of the run.
+        backbone: Where the weights are: a Hub name or a folder.
+
+    Raises:
+        ConfigError: ``reuse_head=yes``, and there is no such head.
+    """
+    task = get_task(config.task)
+    there = has_head(Path(backbone), task)
+    if config.reuse_head is ReuseHead.yes and not there:
+        raise ConfigError(
+            f"reuse_head=yes: {config.start} has no head for {task.key}; it was not trained on it, or is no run or "
+            "exported folder: set reuse_head=auto"
+        )
+    return there and (config.reuse_head is ReuseHead.yes or (config.reuse_head is ReuseHead.auto and _is_small(task)))
+
+
+def _is_small(task: Task) -> bool:
+    rows = task.origin.known_rows(task.train_split)
+    return task.family in (Family.MRC, Family.COMMONSENSE) or (rows is not None and rows < SMALL_TASK)
+
+
+def _finetune(config: FinetuneConfig, own: TrainConfig, folder: Path) -> None:
+    began = time.monotonic()
+    task = get_task(config.task)
+    callbacks: list[Callback] = []
+    if config.patience is not None:
+        callbacks.append(StopWithoutGain({task.key: task.primary_metric}, config.patience))
+    train(own, callbacks)
+    scored = score_checkpoint(folder / CHECKPOINTS / BEST)[task.key]
+    if dist.get_global_rank() != 0:
+        return
+    lines = [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
+    result = FinetuneResult(
+        task=task.key,
+        family=task.family.value,
+        start=config.start,
+        seed=config.seed,
+        fraction=config.data.fraction,
+        primary=task.primary_metric,
+        scores=scored.result.metrics,
+        examples=scored.result.examples,
+        hyperparameters={"lr": config.optimizer.lr, "eps": config.optimizer.eps, "dropout": config.dropout},
+        reused_head=own.backbone.reuse_heads,
+        steps=lines[-1]["time/batch"],
+        trained_examples=lines[-1]["time/sample"],
+        trained_tokens=lines[-1]["time/token"],
+        seconds=time.monotonic() - began,
+        curve=[(line["step"], line["metrics/aggregate"]) for line in lines if "metrics/aggregate" in line],
+    )
+    save_result(folder, result, scored.predictions)
+    if not config.keep_weights:
+        shutil.rmtree(folder / CHECKPOINTS)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """One process group at a time: a run whose launcher was killed may still be writing here."""
+    if dist.get_global_rank() == 0:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"cannot write {folder} ({error.strerror}): set runs=<a folder that you can write>"
+            ) from error
+        with FileLock(folder / ".lock"):
+            dist.barrier()
+            yield
+    else:
+        dist.barrier()
+        yield
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="composer recipe/finetune.py",
+        description=__doc__,
+        epilog=inspect.getsource(FinetuneConfig),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("yaml", help="configuration of the run, e.g. yamls/finetune/rte.yaml")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys that differ, e.g. start=roberta-base")
+    arguments = parser.parse_args()
+    try:
+        config = load_finetune_config(arguments.yaml, arguments.overrides)
+        result = finetune(config)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    if dist.get_global_rank() == 0:
+        scores = ", ".join(f"{name} {100 * score:.1f}" for name, score in result.scores.items())
+        print(f"{result.task} from {result.start}: {scores} ({Path(config.runs) / config.run_name / RESULT})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""All cells of an evaluation: which there are, and running them side by side, here and on other machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
+
+import torch
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from recipe.protocol.config import ProtocolConfig, hyperparameters
+from recipe.protocol.process import ProcessError
+from recipe.protocol.result import FinetuneResult
+from recipe.protocol.search import search
+from recipe.protocol.trial import Cell, Trial, run_trial
+
+
+@dataclass
+class Outcome:
+    """What came of an evaluation.
+
+    Attributes:
+        runs: The final runs: of each cell the best hyper-parameters', one a seed.
+        errors: Why a cell has none, one line each.
+    """
+
+    runs: dict[Trial, FinetuneResult] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+
+def list_cells(config: ProtocolConfig, starts: Mapping[str, str]) -> list[Cell]:
+    """Every task with every share of its training data from every start."""
+    return [
+        Cell(task, label, starts[label], fraction)
+        for task, fraction, label in product(config.tasks, config.fractions, starts)
+    ]
+
+
+def count_trials(config: ProtocolConfig) -> int:
+    """Fine-tuning runs of one cell."""
+    return len(hyperparameters(config.search)) + len(config.seeds) - 1
+
+
+def run_cells(cells: Sequence[Cell], root: Path, config: ProtocolConfig) -> Outcome:
+    """Runs what is not done yet, as many cells side by side as there are devices for.
+
+    A cell that another process is at, here or on a machine that shares the folder, is left to it and waited for at the
+    end. A cell that fails stops no other.
+    """
+    outcome, stopping = Outcome(), Event()
+    slots = _slots(config)
+    jobs = slots.qsize()
+    with tqdm(total=len(cells) * count_trials(config), desc="fine-tuning", unit="run") as progress, _pool(jobs) as pool:
+        shown: set[Trial] = set()
+
+        def run(trial: Trial) -> FinetuneResult:
+            if stopping.is_set():
+                raise ProcessError("stopped")
+            devices = slots.get()
+            try:
+                return run_trial(trial, root, config, devices)
+            finally:
+                slots.put(devices)
+                progress.update(trial not in shown)
+                shown.add(trial)
+
+        def run_cell(cell: Cell, wait: bool) -> dict[Trial, FinetuneResult] | None:
+            folder = cell.folder(root)
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                with FileLock(folder / ".lock", timeout=-1 if wait else 0):
+                    return search(cell, root, config, run)
+            except Timeout:
+                return None
+
+        try:
+            waiting = list(cells)
+            for wait in (False, True):
+                futures = {pool.submit(run_cell, cell, wait): cell for cell in waiting}
+                waiting = []
+                for future in as_completed(futures):
+                    try:
+                        runs = future.result()
+                    except ProcessError as error:
+                        outcome.errors.append(str(error))
+                        tqdm.write(f"failed: {error}")
+                        continue
+                    if runs is None:
+                        waiting.append(futures[future])
+                    else:
+                        outcome.runs |= runs
+        finally:
+            stopping.set()
+    return outcome
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that each wait for a process; on Ctrl-C, which those processes get, too, nothing new is begun."""
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _slots(config: ProtocolConfig) -> SimpleQueue[tuple[int, ...]]:
+    """The devices of each run that goes side by side with others; none each on a machine without GPUs."""
+    gpus = list(range(torch.cuda.device_count()))
+    jobs = config.jobs or max(1, len(gpus) // config.ranks)
+    slots: SimpleQueue[tuple[int, ...]] = SimpleQueue()
+    for job in range(jobs):
+        first = job * config.ranks % max(1, len(gpus))
+        slots.put(tuple(gpus[first : first + config.ranks]))
+    return slots

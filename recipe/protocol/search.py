@@ -1,0 +1,79 @@
+"""The fixed search of one cell: every combination of hyper-parameters once, the best one with every seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from recipe.protocol.config import ProtocolConfig, hyperparameters
+from recipe.protocol.result import FinetuneResult
+from recipe.protocol.trial import Cell, Point, Trial
+
+JOURNAL = "search.log"
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def search(
+    cell: Cell, root: Path, config: ProtocolConfig, run: Callable[[Trial], FinetuneResult]
+) -> dict[Trial, FinetuneResult]:
+    """Runs a cell and returns its final runs: the best combination's, one a seed.
+
+    Combinations are compared by the validation score of their run with the first seed, as the paper does ("a fixed
+    search"); of equals the first wins. What was tried is in Optuna's journal ``search.log`` in the cell's folder, so a
+    search that was interrupted tries only the rest. One process at a time may run a cell.
+
+    Args:
+        cell: What to fine-tune.
+        root: Folder of the evaluation.
+        config: Of the evaluation.
+        run: Runs one trial, or reads its result.
+    """
+    best = _best_point(cell, root, config, run)
+    trials = [Trial(cell, tuple(best.items()), seed) for seed in config.seeds]
+    return {trial: run(trial) for trial in trials}
+
+
+def _best_point(cell: Cell, root: Path, config: ProtocolConfig, run: Callable[[Trial], FinetuneResult]) -> Point:
+    points = hyperparameters(config.search)
+    if len(points) == 1:
+        return points[0]
+    folder = cell.folder(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {name: list(dict.fromkeys(point[name] for point in points)) for name in points[0]}
+    study = optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
+        study_name=json.dumps(values),  # Optuna allows no other values in a study that has begun
+        direction="maximize",
+        load_if_exists=True,
+    )
+
+    def objective(suggested: optuna.Trial) -> float:
+        point: Point = {
+            name: cast(Any, suggested.suggest_categorical(name, choices)) for name, choices in values.items()
+        }
+        return run(Trial(cell, tuple(point.items()), config.seeds[0])).score
+
+    # One by one: Optuna's grid sampler would pass over a combination whose trial was killed.
+    while untried := [point for point in points if _key(point) not in _scores(study)]:
+        study.enqueue_trial(untried[0])
+        study.optimize(objective, n_trials=1)
+    scores = _scores(study)
+    return max(points, key=lambda point: scores[_key(point)])
+
+
+def _scores(study: optuna.Study) -> dict[Any, float]:
+    """The score of each combination that was tried to the end."""
+    finished = study.get_trials(states=(TrialState.COMPLETE,))
+    return {_key(trial.params): trial.value for trial in finished if trial.value is not None}
+
+
+def _key(point: Point) -> frozenset[tuple[str, float | None]]:
+    return frozenset(point.items())

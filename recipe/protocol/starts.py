@@ -1,0 +1,72 @@
+"""Where fine-tuning starts from, as a report tells of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recipe.checkpoint import CHECKPOINTS, CheckpointError, find_checkpoint
+from recipe.config import ConfigError
+from recipe.models import HEADS_JSON
+from recipe.protocol.comparison import Start
+from recipe.protocol.config import ProtocolConfig
+from recipe.run_folder import CONFIG, FINISHED
+
+
+def name_starts(config: ProtocolConfig) -> dict[str, str]:
+    """The starts by name, the one to compare with first.
+
+    Raises:
+        ConfigError: There are none, or the run to evaluate did not start from pretrained weights.
+        CheckpointError: The run to evaluate is none.
+    """
+    starts = dict(config.starts)
+    if config.run is not None:
+        backbone = _run_config(config.run)["backbone"]["name"]
+        if not backbone:
+            raise ConfigError(
+                f"run={config.run}: it began with random weights, so there is no backbone to compare with: give starts"
+            )
+        starts = {Path(backbone).name: backbone, Path(config.run).name: config.run}
+    if not starts:
+        raise ConfigError("nothing to evaluate: give run=runs/<name>, or starts.<name>=<where> for each start")
+    return starts
+
+
+def describe_starts(starts: Mapping[str, str]) -> list[Start]:
+    """What is known of each start; the first is the reference."""
+    reference = next(iter(starts))
+    return [_describe(label, source, label == reference) for label, source in starts.items()]
+
+
+def _describe(label: str, source: str, reference: bool) -> Start:
+    if _is_run(source):
+        config = _run_config(source)
+        strategy = config["data"]["strategy"].lower()
+        return Start(label, source, reference, len(config["tasks"]), strategy, _unfinished(Path(source), config))
+    heads = Path(source) / HEADS_JSON
+    if heads.is_file():
+        return Start(label, source, reference, len(json.loads(heads.read_text(encoding="utf-8"))["tasks"]))
+    return Start(label, source, reference, 0 if reference else None)
+
+
+def _unfinished(run: Path, config: Mapping[str, Any]) -> str | None:
+    if (run / FINISHED).is_file():
+        return None
+    checkpoint = find_checkpoint(run, "latest")
+    return f"its last checkpoint is {checkpoint.name}, it was to train for {config['max_duration']}"
+
+
+def _is_run(start: str) -> bool:
+    return (Path(start) / CHECKPOINTS).is_dir()
+
+
+def _run_config(run: str) -> dict[str, Any]:
+    path = Path(run) / CONFIG
+    if not path.is_file():
+        raise CheckpointError(f"{run}: has no {CONFIG}: give the folder of a run, runs/<name>")
+    return yaml.safe_load(path.read_text(encoding="utf-8"))

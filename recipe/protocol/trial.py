@@ -1,0 +1,106 @@
+"""One fine-tuning run of the protocol: what it is called, and how it is run in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from recipe.config import save_config
+from recipe.protocol.config import ProtocolConfig, finetune_config
+from recipe.protocol.process import ProcessError, run_script
+from recipe.protocol.result import RESULT, FinetuneResult, load_result
+from recipe.report.files import write_text
+
+Point = dict[str, Optional[float]]  # noqa: UP045 (hyper-parameters by name: lr, eps, dropout)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is compared: a task, a start and a share of the training examples.
+
+    Attributes:
+        task: Its key.
+        label: The start's name in the report.
+        start: Hub name, folder or run.
+        fraction: Of the training examples.
+    """
+
+    task: str
+    label: str
+    start: str
+    fraction: float
+
+    def folder(self, root: Path) -> Path:
+        """Where its runs are."""
+        return root / self.task / self.label / f"{self.fraction:g}"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a cell."""
+
+    cell: Cell
+    point: tuple[tuple[str, float | None], ...]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its folder: ``lr=1e-05,eps=1e-06,seed=1``; hyper-parameters that are the backbone's own are left out."""
+        values = [f"{name}={value:g}" for name, value in self.point if value is not None]
+        return ",".join([*values, f"seed={self.seed}"])
+
+    def folder(self, root: Path) -> Path:
+        return self.cell.folder(root) / self.name
+
+    def is_done(self, root: Path) -> bool:
+        return (self.folder(root) / RESULT).is_file()
+
+
+def finished_trials(cell: Cell, root: Path) -> list[tuple[Path, FinetuneResult]]:
+    """Folder and result of each finished run of a cell, those of an earlier search among them."""
+    folders = sorted(path.parent for path in cell.folder(root).glob(f"*/{RESULT}"))
+    return [(folder, load_result(folder)) for folder in folders]
+
+
+def run_trial(trial: Trial, root: Path, config: ProtocolConfig, devices: Sequence[int] = ()) -> FinetuneResult:
+    """The trial's result: read if it is there, else made by ``recipe/finetune.py``, which continues an interrupted run.
+
+    Args:
+        trial: What to run.
+        root: Folder of the evaluation.
+        config: Of the evaluation.
+        devices: GPUs that the run has for itself, one a rank; none on a CPU.
+
+    Raises:
+        ProcessError: It ended without a result, or the result that is there was made with other settings.
+    """
+    folder, cell = trial.folder(root), trial.cell
+    own = finetune_config(
+        config,
+        cell.task,
+        cell.start,
+        cell.fraction,
+        dict(trial.point),
+        seed=trial.seed,
+        runs=str(folder.parent),
+        run_name=trial.name,
+    )
+    yaml = folder / "finetune.yaml"
+    if trial.is_done(root):
+        _check_settings(yaml, save_config(own))
+        return load_result(folder)
+    write_text(yaml, save_config(own))
+    run_script("finetune.py", yaml, config.ranks, devices)
+    return load_result(folder)
+
+
+def _check_settings(yaml: Path, now: str) -> None:
+    before = yaml.read_text(encoding="utf-8").splitlines()
+    changed = [line.strip() for line in now.splitlines() if line not in before]
+    if changed:
+        raise ProcessError(
+            f"{yaml.parent}: was run with other settings; now it would be {', '.join(changed)}: give the evaluation "
+            "another name, or restore them"
+        )

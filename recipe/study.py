@@ -1,0 +1,124 @@
+"""Studies: pre-finetuning runs that differ in one thing, and what fine-tuning gains from each.
+
+    make study NAME=scale                                  # the paper's figure 1: how many tasks?
+    python recipe/study.py yamls/studies/batching.yaml     # figure 2: which strategy?
+    python recipe/study.py yamls/studies/scale.yaml --dry-run
+
+Every run is made by recipe/train.py, then recipe/evaluate.py compares them all with the backbone they began with. What
+is done is skipped and what was interrupted continues; the same command on another machine that sees the folder
+runs/studies/<name> takes a part of the work. Every key is explained below.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import math
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+from recipe.config import TrainConfig, save_config
+from recipe.errors import UserError
+from recipe.evaluate import describe, evaluate
+from recipe.protocol.process import run_script
+from recipe.protocol.study_config import NestedTasks, StudyConfig, load_study_config, study_evaluation, study_runs
+from recipe.report.files import write_text
+from recipe.report.markdown import markdown_table
+from recipe.run_folder import FINISHED
+from recipe.tasks import get_task
+
+
+def study(config: StudyConfig, command: str) -> Path:
+    """Runs what is not done yet of a study, and writes its report.
+
+    Returns:
+        The report's path.
+
+    Raises:
+        ProcessError: A pre-finetuning run failed, or every fine-tuning run did.
+    """
+    runs = study_runs(config)
+    prefinetune(runs, config.ranks or max(1, torch.cuda.device_count()))
+    return evaluate(study_evaluation(config, runs), command)
+
+
+def prefinetune(runs: Mapping[str, TrainConfig], ranks: int) -> None:
+    """Runs one after another what no other process is at, then waits for the others'.
+
+    Raises:
+        ProcessError: One of them failed.
+    """
+    waiting = dict(runs)
+    for wait in (False, True):
+        for name, run in list(waiting.items()):
+            folder = Path(run.runs) / name
+            yaml = folder / "train.yaml"
+            write_text(yaml, save_config(run))
+            try:
+                with FileLock(folder / ".lock", timeout=-1 if wait else 0):
+                    if not (folder / FINISHED).is_file():
+                        print(f"pre-finetuning {name}: see {yaml.with_suffix('.log')}", flush=True)
+                        run_script("train.py", yaml, ranks)
+                del waiting[name]
+            except Timeout:
+                continue
+
+
+def describe_study(config: StudyConfig) -> str:
+    """What :func:`study` would do, as text."""
+    runs = study_runs(config)
+    rows = [
+        (
+            name,
+            f"{len(run.tasks)}",
+            run.data.strategy.value,
+            f"{_steps(run):,}",
+            "done" if (Path(run.runs) / name / FINISHED).is_file() else "",
+        )
+        for name, run in runs.items()
+    ]
+    table = markdown_table(("pre-finetuning run", "tasks", "strategy", "steps", ""), rows, "lrlrl")
+    return f"{table}\n\nThen {describe(study_evaluation(config, runs))}"
+
+
+def _steps(run: TrainConfig) -> int:
+    """Optimiser steps by the published sizes; a store with fewer examples has fewer."""
+    if run.max_duration.endswith("ba"):
+        return int(run.max_duration[:-2])
+    rows = [task.origin.known_rows(task.train_split) or 0 for task in map(get_task, run.tasks)]
+    examples = sum(min(count * run.data.fraction, run.data.max_examples_per_task or math.inf) for count in rows)
+    steps = max(1, round(examples / run.data.step_examples))
+    return int(run.max_duration[:-2]) * min(steps, run.data.max_steps_per_epoch or steps)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="recipe/study.py",
+        description=__doc__,
+        epilog="\n\n".join(map(inspect.getsource, (StudyConfig, NestedTasks))),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("yaml", help="the study, e.g. yamls/studies/scale.yaml")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys that differ")
+    parser.add_argument("--dry-run", action="store_true", help="list the runs, their steps and hours, and stop")
+    given = parser.parse_args(arguments)
+    try:
+        config = load_study_config(given.yaml, given.overrides)
+        if given.dry_run:
+            print(describe_study(config))
+            return
+        report = study(config, shlex.join(["python", "recipe/study.py", given.yaml, *given.overrides]))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(report.with_suffix(".md").read_text(encoding="utf-8"))
+    print(f"written: {report} and report.md beside it")
+
+
+if __name__ == "__main__":
+    main()

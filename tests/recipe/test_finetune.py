@@ -1,0 +1,145 @@
+"""Fine-tuning one task: where it starts, which head it goes on with, what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from recipe.checkpoint import BEST, CheckpointError, read_checkpoint
+from recipe.config import ConfigError, load_config
+from recipe.data.store import open_store
+from recipe.data.tokenizer import load_tokenizer
+from recipe.export import exported_start
+from recipe.finetune import finetune
+from recipe.models import HEADS_JSON, HEADS_WEIGHTS
+from recipe.protocol.finetune_config import FinetuneConfig, ReuseHead, load_finetune_config
+from recipe.protocol.result import load_predictions, load_result
+from recipe.run_folder import RunFolderError
+from recipe.tasks import get_task
+from recipe.tasks.metrics import build_metrics
+from recipe.train import train
+from tests.tiny_run import TINY
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, miniature_store: str, tiny_tokenizer_folder: str) -> Path:
+    """The folder of a run of three steps that learned CB and SQuAD."""
+    folder = tmp_path_factory.mktemp("prefinetuned")
+    config = {
+        "run_name": "tiny",
+        "runs": str(folder),
+        "backbone": {"config": TINY["roberta"], "tokenizer": tiny_tokenizer_folder},
+        "tasks": ["cb", "squad"],
+        "data": {"store": miniature_store, "step_examples": 16, "token_budget": 2048, "max_validation_examples": 4},
+        "max_duration": "3ba",
+        "logging": {"tensorboard": False, "progress_bar": False},
+    }
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(config))
+    train(load_config(path))
+    return folder / "tiny"
+
+
+@pytest.fixture
+def config(tmp_path: Path, run: Path, miniature_store: str) -> FinetuneConfig:
+    """CB from the run, two epochs of it."""
+    given = {
+        "run_name": "cb",
+        "runs": str(tmp_path / "finetune"),
+        "task": "cb",
+        "start": str(run),
+        "data": {"store": miniature_store, "step_examples": 16, "token_budget": 2048},
+        "optimizer": {"lr": 1e-3},
+        "max_duration": "2ep",
+        "logging": {"tensorboard": False, "progress_bar": False},
+    }
+    path = tmp_path / "cb.yaml"
+    path.write_text(yaml.safe_dump(given))
+    return load_finetune_config(path)
+
+
+def test_result_and_predictions_tell_the_same_in_the_split_s_order(config: FinetuneConfig, tmp_path: Path):
+    result = finetune(config)
+    folder = tmp_path / "finetune" / "cb"
+    assert load_result(folder) == result
+    predictions = load_predictions(folder)
+    for name, metric in build_metrics(get_task("cb")).items():
+        metric.update(predictions.predictions, predictions.references)
+        assert float(metric.compute()) == pytest.approx(result.scores[name])
+    tokenizer = load_tokenizer(exported_start(config.start))
+    store = open_store(config.data.store, tokenizer, ["cb"], "validation", str(tmp_path / "cache"))
+    assert predictions.references == [store[index]["label"] for index in range(len(store))]
+    train_store = open_store(config.data.store, tokenizer, ["cb"], "train", str(tmp_path / "cache"))
+    assert result.trained_examples == 2 * len(train_store)
+    assert [step for step, _ in result.curve] == [result.steps // 2, result.steps]
+    assert result.score == max(score for _, score in result.curve), "the best weights are scored, not the last"
+
+
+@pytest.mark.parametrize(
+    ("task", "reuse", "reused"),
+    [("cb", "auto", True), ("cb", "no", False), ("squad", "auto", True), ("hotpot_qa", "auto", True)],
+)
+def test_the_start_s_head_is_taken_over_as_the_paper_does(
+    config: FinetuneConfig, run: Path, task: str, reuse: str, reused: bool, tmp_path: Path
+):
+    # So small a step that the weights stay where they began. HotpotQA's head is the one that SQuAD trained.
+    frozen = replace(config.optimizer, lr=1e-12, weight_decay=0.0)
+    own = replace(config, task=task, reuse_head=ReuseHead(reuse), optimizer=frozen, max_duration="1ba", run_name=task)
+    assert finetune(own).reused_head is reused
+    weights = read_checkpoint(tmp_path / "finetune" / task / "checkpoints" / BEST).weights
+    head = "cb.out_proj.weight" if task == "cb" else "mrc.out_proj.weight"
+    began = load_file(Path(exported_start(str(run))) / "heads.safetensors")[head]
+    assert torch.allclose(weights[f"heads.{head}"], began, atol=1e-6) is reused
+
+
+def test_a_large_task_gets_a_new_head_unless_asked_otherwise(config: FinetuneConfig, run: Path, tmp_path: Path):
+    # CB's head, as if it had been trained on MNLI, which has as many labels.
+    folder = tmp_path / "knows_mnli"
+    shutil.copytree(exported_start(str(run)), folder)
+    heads = {key.replace("cb.", "mnli."): value for key, value in load_file(folder / HEADS_WEIGHTS).items()}
+    save_file(heads, folder / HEADS_WEIGHTS)
+    (folder / HEADS_JSON).write_text(json.dumps({"tasks": [{"key": "mnli", "labels": get_task("mnli").labels}]}))
+    own = replace(config, task="mnli", start=str(folder), max_duration="1ba")
+    assert finetune(replace(own, run_name="auto")).reused_head is False
+    assert finetune(replace(own, run_name="yes", reuse_head=ReuseHead.yes)).reused_head is True
+
+
+def test_a_head_that_is_not_there_cannot_be_reused(config: FinetuneConfig, run: Path):
+    with pytest.raises(ConfigError, match=rf"reuse_head=yes: {run} has no head for cola"):
+        finetune(replace(config, task="cola", reuse_head=ReuseHead.yes))
+
+
+def test_a_fraction_of_the_training_data_is_what_is_seen(config: FinetuneConfig):
+    whole = finetune(config).trained_examples
+    part = finetune(replace(config, data=replace(config.data, fraction=0.25), run_name="quarter")).trained_examples
+    assert part == pytest.approx(whole / 4, abs=1)
+
+
+def test_training_stops_when_nothing_gets_better(config: FinetuneConfig):
+    frozen = replace(config.optimizer, lr=1e-12, weight_decay=0.0)
+    result = finetune(replace(config, optimizer=frozen, max_duration="9ep", patience=2))
+    assert len(result.curve) == 3, "the first evaluation is the best, two more are no better"
+
+
+def test_what_is_done_is_not_done_again_and_never_passed_off_as_something_else(config: FinetuneConfig, tmp_path: Path):
+    result = finetune(replace(config, keep_weights=False))
+    folder = tmp_path / "finetune" / "cb"
+    assert not (folder / "checkpoints").exists()
+    written = (folder / "result.json").stat().st_mtime_ns
+    assert finetune(replace(config, keep_weights=False)) == result
+    assert (folder / "result.json").stat().st_mtime_ns == written
+    with pytest.raises(RunFolderError, match=r"holds a run with optimizer\.lr=0\.001, now it is 0\.5"):
+        finetune(replace(config, optimizer=replace(config.optimizer, lr=0.5)))
+
+
+def test_a_run_that_has_not_trained_is_no_start(config: FinetuneConfig, tmp_path: Path):
+    (tmp_path / "begun" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="no checkpoint in .*begun"):
+        finetune(replace(config, start=str(tmp_path / "begun")))
