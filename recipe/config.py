@@ -102,7 +102,7 @@ class DataConfig:
     cache_limit: Optional[str] = None
     # Loader processes for each rank; 0 reads in the training process.
     workers: int = 0
-    # Validation examples of a task used by the evaluations during training. Default: all.
+    # Score on a fixed random sample of so many validation examples of a task. Default: on all.
     max_validation_examples: Optional[int] = None
 
     def plan(self, seed: int) -> PlanSettings:

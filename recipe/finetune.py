@@ -98,7 +98,8 @@ def _finetune(config: FinetuneConfig, own: TrainConfig, folder: Path) -> None:
     if config.patience is not None:
         callbacks.append(StopWithoutGain({task.key: task.primary_metric}, config.patience))
     train(own, callbacks)
-    scored = score_checkpoint(folder / CHECKPOINTS / BEST)[task.key]
+    limit = config.data.max_validation_examples
+    scored = score_checkpoint(folder / CHECKPOINTS / BEST, max_examples=limit)[task.key]
     if dist.get_global_rank() != 0:
         return
     lines = [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]

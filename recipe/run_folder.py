@@ -14,9 +14,10 @@ from typing import Any
 import yaml
 from composer.core import State
 from composer.utils import dist
+from omegaconf import OmegaConf
 
 from recipe.checkpoint import CHECKPOINTS, latest_checkpoint
-from recipe.config import TrainConfig, save_config
+from recipe.config import TrainConfig, parse_config, save_config
 from recipe.errors import UserError
 from recipe.report.files import write_text
 
@@ -122,7 +123,8 @@ def check_continuation(path: Path, config: TrainConfig) -> None:
     saved = path / CONFIG
     if not saved.is_file():
         raise RunFolderError(f"{path} has checkpoints but no {CONFIG}: choose another run_name")
-    before = _flat(yaml.safe_load(saved.read_text(encoding="utf-8")))
+    # A key that is newer than the run has its default meaning.
+    before = _flat(yaml.safe_load(save_config(parse_config(OmegaConf.load(saved), str(saved)))))
     now = _flat(yaml.safe_load(save_config(config)))
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key) and not _is_free(key):

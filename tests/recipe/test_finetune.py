@@ -141,5 +141,5 @@ def test_what_is_done_is_not_done_again_and_never_passed_off_as_something_else(c
 
 def test_a_run_that_has_not_trained_is_no_start(config: FinetuneConfig, tmp_path: Path):
     (tmp_path / "begun" / "checkpoints").mkdir(parents=True)
-    with pytest.raises(CheckpointError, match="no checkpoint in .*begun"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint in .*begun"):
         finetune(replace(config, start=str(tmp_path / "begun")))

@@ -117,6 +117,15 @@ def test_a_run_is_not_continued_with_settings_that_change_what_it_learns(finishe
         train(load_config(finished_run / "config.yaml", ["optimizer.lr=0.5"]))
 
 
+def test_a_run_from_before_a_key_was_there_goes_on(finished_run: Path, tmp_path: Path):
+    folder = tmp_path / "tiny"
+    shutil.copytree(finished_run, folder)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    del config["data"]["fraction"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert train(load_config(folder / "config.yaml", [f"runs={tmp_path}"])).path == folder
+
+
 @pytest.mark.parametrize("damage", ["missing", "truncated", "foreign", "pickle"])
 def test_a_damaged_checkpoint_is_one_clear_error(tmp_path: Path, damage: str):
     path = tmp_path / "ep1-ba2-rank0.pt"
