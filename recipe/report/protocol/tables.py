@@ -1,0 +1,159 @@
+"""The report's tables: ours beside the paper's, gains, cost, starts and every run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from recipe.protocol.compare import Findings, Gain, spread
+from recipe.protocol.comparison import Comparison, Run
+from recipe.protocol.result import FinetuneResult
+from recipe.report.protocol.document import Block, Heading, Row, Table, Text
+from recipe.report.protocol.numbers import NONE, counted, interval, mean_and_deviation, p_value, percent, points
+from recipe.report.protocol.paper import PaperColumn, PaperTable, paper_source, paper_tables
+
+OURS, PAPERS = "run here", "paper"
+_BESIDE = (
+    "Rows marked *paper* are printed in the MUPPET paper ({source}) and were not run here: other backbones, other "
+    "hardware, another search. They show where the paper's gains lie, not what ours should be. Ours are means ± "
+    "standard deviations over seeds, accuracy unless said."
+)
+
+
+def score_tables(comparison: Comparison, findings: Findings) -> list[Block]:
+    """Ours in the shape of the paper's tables, the paper's rows below them; then the tasks that the paper lacks."""
+    keys = {task.key for task in comparison.tasks}
+    shown = [table for table in paper_tables() if keys & {column.task for column in table.columns}]
+    blocks: list[Block] = []
+    if shown:
+        blocks.append(Text(_BESIDE.format(source=paper_source())))
+    for table in shown:
+        blocks += [Heading(3, f"{table.title} (the paper's Table {table.number})"), Text(table.note)]
+        blocks.append(_beside_paper(comparison, findings, table))
+    in_paper = {column.task for table in shown for column in table.columns}
+    others = [task for task in comparison.tasks if task.key not in in_paper]
+    if others:
+        head = ["start", *(f"{task.key} ({task.primary_metric})" for task in others)]
+        rows = [
+            Row([start.label, *(mean_and_deviation(findings.spread(task.key, start.label)) for task in others)])
+            for start in comparison.starts
+        ]
+        heading = "Tasks that the paper's tables do not have" if shown else "Scores"
+        blocks += [Heading(3, heading), Table(head, rows, "l" + "r" * len(others))]
+    return blocks
+
+
+def gain_table(comparison: Comparison, gains: Sequence[Gain], findings: Findings) -> Table:
+    """A start's gains over the reference with their evidence."""
+    rows = []
+    for gain in gains:
+        result = findings.runs[gain.task, gain.start][0].result
+        rows.append(
+            Row(
+                [
+                    gain.task,
+                    gain.verdict.value,
+                    points(gain.mean),
+                    interval(gain.over_seeds),
+                    interval(gain.over_examples),
+                    p_value(gain.p),
+                    p_value(gain.p_corrected),
+                    mean_and_deviation(findings.spread(gain.task, comparison.reference.label)),
+                    mean_and_deviation(findings.spread(gain.task, gain.start)),
+                    result.primary,
+                    f"{len(gain.by_seed)}",
+                    f"{result.examples:,}",
+                ]
+            )
+        )
+    evidence = ("task", "verdict", "gain", "over seeds", "over examples", "p", "corrected p")
+    return Table(
+        (*evidence, comparison.reference.label, gains[0].start, "metric", "seeds", "examples"), rows, "llrrrrrrrlrr"
+    )
+
+
+def start_table(comparison: Comparison) -> Table:
+    """What was compared."""
+    rows = []
+    for start in comparison.starts:
+        role = "reference" if start.reference else "compared"
+        state = "finished" if start.unfinished is None else f"not finished: {start.unfinished}"
+        tasks = NONE if start.tasks is None else f"{start.tasks}"
+        rows.append(Row([start.label, role, tasks, start.strategy or NONE, start.source, state]))
+    return Table(("start", "role", "tasks", "strategy", "weights", "state"), rows, "llrlll")
+
+
+def cost_table(comparison: Comparison) -> Table:
+    """Training examples, tokens and hours by start, the search's and all together."""
+    everything = [run.result for run in comparison.runs] + list(comparison.search)
+    rows = [
+        _cost(start.label, [run.result for run in comparison.runs if run.start == start.label])
+        for start in comparison.starts
+    ]
+    if comparison.search:
+        rows.append(_cost("search for settings", comparison.search))
+    rows.append(_cost("together", everything))
+    return Table(("runs of", "runs", "steps", "examples", "tokens", "hours"), rows, "lrrrrr")
+
+
+def run_table(comparison: Comparison) -> Table:
+    """Every run with the settings that the search chose."""
+    order = {task.key: index for index, task in enumerate(comparison.tasks)}
+    starts = {start.label: index for index, start in enumerate(comparison.starts)}
+
+    def place(run: Run) -> tuple[int, int, float, int]:
+        return order[run.result.task], starts[run.start], run.result.fraction, run.result.seed
+
+    rows = []
+    for run in sorted(comparison.runs, key=place):
+        result = run.result
+        settings = ", ".join(
+            f"{name} {NONE if value is None else f'{value:g}'}" for name, value in result.hyperparameters.items()
+        )
+        scores = ", ".join(f"{name} {percent(score)}" for name, score in result.scores.items())
+        head = "from the start" if result.reused_head else "new"
+        share, minutes = f"{100 * result.fraction:g} %", f"{result.seconds / 60:.1f}"
+        rows.append(Row([result.task, run.start, f"{result.seed}", share, scores, settings, head, minutes]))
+    names = ("task", "start", "seed", "training data", "scores", "settings", "head", "minutes")
+    return Table(names, rows, "llrrlllr")
+
+
+def cost_sentence(comparison: Comparison) -> str:
+    """What the cost covers."""
+    trials = f" and {counted(len(comparison.search), 'trial')} of the search" if comparison.search else ""
+    return (
+        f"Fine-tuning and its evaluations: {counted(len(comparison.runs), 'run')}{trials}. Examples count each time "
+        "that they are trained on, tokens without padding. Pre-finetuning is not in here."
+    )
+
+
+def _cost(name: str, results: Sequence[FinetuneResult]) -> Row:
+    sums = (
+        sum(result.steps for result in results),
+        sum(result.trained_examples for result in results),
+        sum(result.trained_tokens for result in results),
+    )
+    hours = sum(result.seconds for result in results) / 3600
+    return Row([name, f"{len(results)}", *(f"{value:,}" for value in sums), f"{hours:.2f}"])
+
+
+def _beside_paper(comparison: Comparison, findings: Findings, table: PaperTable) -> Table:
+    ours = [
+        Row(
+            [
+                start.label,
+                OURS,
+                *(_own_cell(findings.runs.get((column.task, start.label), ()), column) for column in table.columns),
+            ]
+        )
+        for start in comparison.starts
+    ]
+    papers = [Row([row.label, PAPERS, *(cell or NONE for cell in row.cells)], paper=True) for row in table.rows]
+    head = ("start", "from", *(column.name for column in table.columns))
+    return Table(head, [*ours, *papers], "ll" + "r" * len(table.columns))
+
+
+def _own_cell(runs: Sequence[Run], column: PaperColumn) -> str:
+    scores = [run.result.scores for run in runs]
+    if not scores or any(metric not in scores[0] for metric in column.metrics):
+        return NONE
+    return " / ".join(mean_and_deviation(spread([own[metric] for own in scores])) for metric in column.metrics)

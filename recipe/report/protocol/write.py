@@ -1,0 +1,95 @@
+"""The report's files: ``report.html``, which needs no other, and ``report.md`` with its pictures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from recipe.protocol.compare import Findings, compare
+from recipe.protocol.comparison import Comparison
+from recipe.report.files import write_beside, write_text
+from recipe.report.protocol import charts, tables, words
+from recipe.report.protocol.document import (
+    Block,
+    Code,
+    Details,
+    Heading,
+    Text,
+    as_markdown,
+    as_page,
+    chart_picture,
+)
+from recipe.report.protocol.document import charts as charts_of
+
+
+def write_protocol_report(folder: Path, comparison: Comparison) -> Path:
+    """Writes ``report.html``, ``report.md`` and a PNG for each chart.
+
+    Args:
+        folder: Made if it does not exist; files of an earlier report are replaced.
+        comparison: What was run.
+
+    Returns:
+        The path of ``report.html``, which is written last.
+
+    Raises:
+        ComparisonError: The runs cannot be compared, see :func:`recipe.protocol.compare.compare`.
+    """
+    blocks = report_blocks(comparison, compare(comparison))
+    pictures = {chart.name: chart_picture(chart) for chart in charts_of(blocks)}
+    for name, picture in pictures.items():
+        write_beside(folder / f"{name}.png", lambda partial, picture=picture: partial.write_bytes(picture))
+    write_text(folder / "report.md", as_markdown(blocks))
+    report = folder / "report.html"
+    write_text(report, as_page(blocks, comparison.title, pictures))
+    return report
+
+
+def report_blocks(comparison: Comparison, findings: Findings) -> list[Block]:
+    """The whole report, in order."""
+    blocks: list[Block] = [Heading(1, comparison.title), Text(words.headline(comparison, findings))]
+    blocks += words.caveats(comparison, findings)
+    blocks += [Heading(2, "How to read it"), Text(words.GLOSSARY)]
+    blocks += _gains(comparison, findings)
+    blocks += [Heading(2, "Scores beside the paper's"), *tables.score_tables(comparison, findings)]
+    blocks += _figures(comparison, findings)
+    blocks += [Heading(2, "What was compared"), tables.start_table(comparison)]
+    blocks += [Heading(2, "Cost"), Text(tables.cost_sentence(comparison)), tables.cost_table(comparison)]
+    blocks += [Heading(2, "Make it again"), Code(comparison.command)]
+    blocks += [
+        Details("Configuration", [Code(comparison.configuration)]),
+        Details("Every run, with the settings that the search chose", [tables.run_table(comparison)]),
+    ]
+    if comparison.data_card is not None:
+        blocks += [Details("Data card", [Text(_without_pictures(comparison.data_card))])]
+    return blocks
+
+
+def _gains(comparison: Comparison, findings: Findings) -> list[Block]:
+    if not findings.gains:
+        return []
+    blocks: list[Block] = [
+        Heading(2, f"Gain over {comparison.reference.label}: which tasks were helped, which were hurt"),
+        charts.forest_chart(comparison, findings),
+    ]
+    for start in comparison.starts:
+        gains = findings.gains_of(start.label)
+        if gains:
+            blocks += [Heading(3, start.label), words.verdicts(comparison, findings, gains)]
+            blocks.append(tables.gain_table(comparison, gains, findings))
+    return blocks
+
+
+def _figures(comparison: Comparison, findings: Findings) -> list[Block]:
+    figures = {
+        "Number of pre-finetuning tasks (the paper's figure 1)": charts.scale_chart(comparison, findings),
+        "Batching strategies (the paper's figure 2)": charts.strategy_chart(comparison, findings),
+        "Little training data (the paper's figure 3)": charts.low_resource_chart(comparison, findings),
+        "Learning curves": charts.curves_chart(comparison, findings),
+    }
+    return [block for name, chart in figures.items() if chart is not None for block in (Heading(2, name), chart)]
+
+
+def _without_pictures(markdown: str) -> str:
+    """A card's pictures are files beside it, which the report is to do without."""
+    return re.sub(r"!\[[^\]]*\]\([^)]*\)\n*", "", markdown)
