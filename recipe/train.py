@@ -55,7 +55,9 @@ def train(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> RunFolder:
     with folder.shard_cache() as cache:
         train_data, evaluation_data = build_data(config, model, cache)
         trainer = build_trainer(config, folder, model, train_data, evaluation_data, checkpoint, callbacks)
-        trainer.fit()
+        elapsed = trainer.state.get_elapsed_duration()
+        if elapsed is None or elapsed < 1:  # else the run was killed, or called again, after its last step
+            trainer.fit()
         folder.mark_finished(trainer.state)
         trainer.close()
     return folder

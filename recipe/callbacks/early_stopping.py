@@ -26,10 +26,16 @@ class StopWithoutGain(Callback):
         self.best = float("-inf")
         self.waited = 0
 
+    def fit_start(self, state: State, logger: Logger) -> None:
+        self._stop_if_due(state)  # a run that was killed right after it had stopped
+
     def eval_after_all(self, state: State, logger: Logger) -> None:
         aggregate = evaluation_aggregate(state, self.primary_metrics)
         self.waited = 0 if aggregate > self.best else self.waited + 1
         self.best = max(self.best, aggregate)
+        self._stop_if_due(state)
+
+    def _stop_if_due(self, state: State) -> None:
         if self.waited >= self.patience:
             state.stop_training()
 

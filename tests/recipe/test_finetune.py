@@ -126,6 +126,9 @@ def test_training_stops_when_nothing_gets_better(config: FinetuneConfig):
     frozen = replace(config.optimizer, lr=1e-12, weight_decay=0.0)
     result = finetune(replace(config, optimizer=frozen, max_duration="9ep", patience=2))
     assert len(result.curve) == 3, "the first evaluation is the best, two more are no better"
+    (Path(config.runs) / config.run_name / "result.json").unlink()  # as if killed after the last checkpoint
+    again = finetune(replace(config, optimizer=frozen, max_duration="9ep", patience=2))
+    assert (again.steps, again.curve, again.scores) == (result.steps, result.curve, result.scores)
 
 
 def test_what_is_done_is_not_done_again_and_never_passed_off_as_something_else(config: FinetuneConfig, tmp_path: Path):
