@@ -1,0 +1,196 @@
+"""The protocol: a fixed search, the same seeds for every start, killed and continued; clear errors for wrong use."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from transformers import AutoModel
+
+from recipe.checkpoint import CheckpointError
+from recipe.config import ConfigError
+from recipe.data.tokenizer import load_tokenizer
+from recipe.evaluate import describe
+from recipe.finetune import finetune
+from recipe.models.backbone import build_backbone
+from recipe.protocol.cells import list_cells, run_cells
+from recipe.protocol.config import ProtocolConfig, hyperparameters, load_protocol_config
+from recipe.protocol.finetune_config import load_finetune_config
+from recipe.protocol.process import ProcessError
+from recipe.protocol.result import FinetuneResult, load_predictions, load_result
+from recipe.protocol.search import search
+from recipe.protocol.starts import name_starts
+from recipe.protocol.study_config import load_study_config, study_runs
+from recipe.protocol.trial import Cell, Trial, run_trial
+from tests.tiny_run import TINY, start_process
+
+CELL = Cell("cb", "plain", "roberta-base", 1.0)
+
+
+def write(path: Path, keys: dict) -> Path:
+    path.write_text(yaml.safe_dump(keys))
+    return path
+
+
+def protocol(folder: Path, **keys) -> ProtocolConfig:
+    given = {"name": "small", "folder": str(folder), "starts": {"plain": "roberta-base"}, "tasks": ["cb"]}
+    data = {"data": {"store": "stores/none"}}
+    return load_protocol_config(write(folder / "protocol.yaml", {"finetune": data, **given, **keys}))
+
+
+def outcome(trial: Trial, score: float) -> FinetuneResult:
+    point = dict(trial.point)
+    return FinetuneResult(
+        *("cb", "classification", trial.cell.start, trial.seed, 1.0, "accuracy", {"accuracy": score}, 56, point),
+        *(False, 10, 160, 16_000, 60.0, [(10, score)]),
+    )
+
+
+def test_every_combination_is_tried_once_and_the_best_runs_with_all_seeds(tmp_path: Path):
+    config = protocol(tmp_path, seeds=[3, 1], search={"lr": [1e-5, 3e-5], "eps": [1e-6, 1e-8], "dropout": [None, 0.1]})
+    ran: list[Trial] = []
+
+    def run(trial: Trial) -> FinetuneResult:
+        if len(ran) == 3 and trial not in ran:
+            ran.append(trial)
+            raise KeyboardInterrupt
+        ran.append(trial)
+        point = dict(trial.point)
+        best = point == {"lr": 3e-5, "eps": 1e-6, "dropout": None}
+        return outcome(trial, 0.9 if best else 0.1)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(CELL, tmp_path, config, run)
+    final = search(CELL, tmp_path, config, run)
+    assert [(dict(trial.point), trial.seed) for trial in final] == [
+        ({"lr": 3e-5, "eps": 1e-6, "dropout": None}, seed) for seed in (3, 1)
+    ]
+    searched = [trial for trial in ran if trial.seed == 3]
+    assert {trial.point for trial in searched} == {tuple(point.items()) for point in hyperparameters(config.search)}
+    assert len(searched) == 8 + 1 + 1, "eight combinations, the interrupted one again, and the best one's result"
+
+
+def test_a_cell_that_fails_stops_no_other_and_is_named(tmp_path: Path):
+    config = protocol(tmp_path, seeds=[1])
+    outcome = run_cells(list_cells(config, {"plain": str(tmp_path / "no-such-model")}), tmp_path / "runs", config)
+    assert not outcome.runs
+    (error,) = outcome.errors
+    assert "cannot load backbone" in error or "tokenizer" in error
+    assert "no-such-model" in error
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"finetune": {"seed": 3}}, r"finetune\.seed: the protocol sets it"),
+        ({"finetune": {"optimizer": {"lr": 1e-5}}}, r"finetune\.optimizer\.lr: the protocol sets it"),
+        ({"finetune": {"patienc": 3}}, r"finetune of cb: unknown key patienc: did you mean patience\?"),
+        ({"per_task": {"rte": {}}}, r"per_task\.rte: the evaluation has no such task: cb"),
+        ({"run": "runs/x"}, r"give either run .* or starts"),
+        ({"tasks": ["cbb"]}, r"unknown task 'cbb': did you mean 'cb'"),
+        ({"seeds": []}, r"tasks, seeds and fractions must each name at least one"),
+    ],
+)
+def test_a_protocol_that_cannot_be_run_is_refused_at_once(tmp_path: Path, keys: dict, message: str):
+    given = {"name": "x", "tasks": ["cb"], "starts": {"plain": "roberta-base"}, **keys}
+    own = given.get("finetune", {})
+    given["finetune"] = {**own, "data": {"store": "stores/none"}}
+    with pytest.raises(Exception, match=message):
+        load_protocol_config(write(tmp_path / "p.yaml", given))
+
+
+def test_only_a_run_with_a_backbone_can_be_compared_with_it(tmp_path: Path):
+    config = protocol(tmp_path, starts={}, run=str(tmp_path / "run"))
+    with pytest.raises(CheckpointError, match=r"has no config\.yaml"):
+        name_starts(config)
+    (tmp_path / "run").mkdir()
+    write(tmp_path / "run" / "config.yaml", {"backbone": {"name": ""}})
+    with pytest.raises(ConfigError, match="began with random weights"):
+        name_starts(config)
+    write(tmp_path / "run" / "config.yaml", {"backbone": {"name": "models/roberta"}})
+    assert name_starts(config) == {"roberta": "models/roberta", "run": str(tmp_path / "run")}
+
+
+@pytest.fixture
+def study_yaml(tmp_path: Path, miniature_store: str, tiny_tokenizer_folder: str) -> Path:
+    """Pre-finetuning on one and on two tasks, two steps each, compared on CB."""
+    tokenizer = load_tokenizer(tiny_tokenizer_folder)
+    build_backbone(TINY["roberta"], tokenizer).save_pretrained(tmp_path / "plain")
+    tokenizer.save_pretrained(tmp_path / "plain")
+    AutoModel.from_pretrained(tmp_path / "plain")
+    data = {"store": miniature_store, "step_examples": 16, "token_budget": 2048, "max_validation_examples": 8}
+    quiet = {"tensorboard": False, "progress_bar": False}
+    base = {
+        "backbone": {"name": str(tmp_path / "plain")},
+        "tasks": ["cb", "copa"],
+        "data": data,
+        "max_duration": "2ba",
+        "logging": quiet,
+    }
+    keys = {
+        "name": "scale",
+        "folder": str(tmp_path / "studies"),
+        "base": str(write(tmp_path / "base.yaml", base)),
+        "nested_tasks": {"always": ["cb"], "sizes": [1, 2]},
+        "evaluation": {
+            "tasks": ["cb"],
+            "seeds": [1],
+            "search": {"lr": [1e-3]},
+            "finetune": {"data": data, "max_duration": "2ba", "eval_interval": "1ba"},
+        },
+    }
+    return write(tmp_path / "study.yaml", keys)
+
+
+def test_a_study_that_is_killed_goes_on_and_reports_what_an_uninterrupted_one_would(study_yaml: Path, tmp_path: Path):
+    folder = tmp_path / "studies" / "scale"
+    command = [sys.executable, "recipe/study.py", str(study_yaml)]
+    process = start_process(command)
+    while not (folder / "runs" / "tasks_01" / "finished.json").is_file():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    subprocess.run(["pkill", "-KILL", "-f", str(tmp_path)], check=True)
+    process.wait()
+    first = (folder / "runs" / "tasks_01" / "metrics.jsonl").stat().st_mtime_ns
+    again = start_process(command)
+    said = again.communicate(timeout=600)[0]
+    assert again.returncode == 0, said
+    assert (folder / "runs" / "tasks_01" / "metrics.jsonl").stat().st_mtime_ns == first, "what is done is skipped"
+
+    evaluation = folder / "evaluation"
+    report = (evaluation / "report.md").read_text()
+    assert report in said
+    for label in ("plain", "tasks_01", "tasks_02"):
+        (trial,) = (evaluation / "cb" / label / "1").glob("*/finetune.yaml")
+        result = load_result(trial.parent)
+        assert f"{100 * result.score:.1f}" in report
+        if label == "tasks_02":
+            alone = load_finetune_config(trial, [f"runs={tmp_path}/alone"])
+            repeated = finetune(alone)
+            assert repeated.scores == result.scores
+            assert load_predictions(Path(alone.runs) / alone.run_name) == load_predictions(trial.parent)
+    assert (evaluation / "report.html").stat().st_size > 10_000
+
+
+def test_a_dry_run_lists_every_run(study_yaml: Path, tmp_path: Path):
+    runs = study_runs(load_study_config(study_yaml))
+    assert {name: run.tasks for name, run in runs.items()} == {"tasks_01": ["cb"], "tasks_02": ["cb", "copa"]}
+    listed = describe(protocol(tmp_path, tasks=["cb", "rte"], seeds=[1, 2, 3], search={"lr": [1e-5, 2e-5]}))
+    assert "| cb | 4 | 0 | 80 |" in listed
+    assert "2 combinations to try, the best with 3 seeds" in listed
+
+
+def test_a_result_made_with_other_settings_is_never_reused(tmp_path: Path):
+    config = protocol(tmp_path)
+    (point, *_) = hyperparameters(config.search)
+    trial = Trial(CELL, tuple(point.items()), 1)
+    trial.folder(tmp_path).mkdir(parents=True)
+    (trial.folder(tmp_path) / "result.json").write_text(json.dumps(outcome(trial, 0.5).__dict__))
+    (trial.folder(tmp_path) / "finetune.yaml").write_text("max_duration: 3ep\n")
+    with pytest.raises(ProcessError, match=r"was run with other settings; now it would be .*max_duration: 10ep"):
+        run_trial(trial, tmp_path, config)
