@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recipe.protocol.compare import RESAMPLES, SIGNIFICANT, Findings, Gain, Spread, Verdict
+from recipe.protocol.bootstrap import RESAMPLES
+from recipe.protocol.compare import SIGNIFICANT, Findings, Gain, Spread, Verdict
 from recipe.protocol.comparison import Comparison
 from recipe.report.protocol.document import Block, Heading, Text, plain
 from recipe.report.protocol.numbers import counted, interval, p_value, percent, points

@@ -8,7 +8,7 @@ from pathlib import Path
 from recipe.protocol.compare import Findings, compare
 from recipe.protocol.comparison import Comparison
 from recipe.report.files import write_beside, write_text
-from recipe.report.protocol import charts, tables, words
+from recipe.report.protocol import gain_charts, score_charts, tables, words
 from recipe.report.protocol.document import (
     Block,
     Code,
@@ -18,8 +18,8 @@ from recipe.report.protocol.document import (
     as_markdown,
     as_page,
     chart_picture,
+    charts,
 )
-from recipe.report.protocol.document import charts as charts_of
 
 
 def write_protocol_report(folder: Path, comparison: Comparison) -> Path:
@@ -36,7 +36,7 @@ def write_protocol_report(folder: Path, comparison: Comparison) -> Path:
         ComparisonError: The runs cannot be compared, see :func:`recipe.protocol.compare.compare`.
     """
     blocks = report_blocks(comparison, compare(comparison))
-    pictures = {chart.name: chart_picture(chart) for chart in charts_of(blocks)}
+    pictures = {chart.name: chart_picture(chart) for chart in charts(blocks)}
     for name, picture in pictures.items():
         write_beside(folder / f"{name}.png", lambda partial, picture=picture: partial.write_bytes(picture))
     write_text(folder / "report.md", as_markdown(blocks))
@@ -70,7 +70,7 @@ def _gains(comparison: Comparison, findings: Findings) -> list[Block]:
         return []
     blocks: list[Block] = [
         Heading(2, f"Gain over {comparison.reference.label}: which tasks were helped, which were hurt"),
-        charts.forest_chart(comparison, findings),
+        gain_charts.forest_chart(comparison, findings),
     ]
     for start in comparison.starts:
         gains = findings.gains_of(start.label)
@@ -82,10 +82,10 @@ def _gains(comparison: Comparison, findings: Findings) -> list[Block]:
 
 def _figures(comparison: Comparison, findings: Findings) -> list[Block]:
     figures = {
-        "Number of pre-finetuning tasks (the paper's figure 1)": charts.scale_chart(comparison, findings),
-        "Batching strategies (the paper's figure 2)": charts.strategy_chart(comparison, findings),
-        "Little training data (the paper's figure 3)": charts.low_resource_chart(comparison, findings),
-        "Learning curves": charts.curves_chart(comparison, findings),
+        "Number of pre-finetuning tasks (the paper's figure 1)": score_charts.scale_chart(comparison, findings),
+        "Batching strategies (the paper's figure 2)": gain_charts.strategy_chart(comparison, findings),
+        "Little training data (the paper's figure 3)": score_charts.low_resource_chart(comparison, findings),
+        "Learning curves": score_charts.curves_chart(comparison, findings),
     }
     return [block for name, chart in figures.items() if chart is not None for block in (Heading(2, name), chart)]
 
