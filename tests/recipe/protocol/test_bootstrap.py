@@ -40,6 +40,8 @@ def test_every_draw_is_scored_as_the_metric_itself_scores_it(key: str) -> None:
 class Correlation(Metric):
     """Pearson's, a metric that is neither a mean over examples nor a function of a confusion matrix."""
 
+    pairs: list[torch.Tensor]
+
     def __init__(self) -> None:
         super().__init__()
         self.add_state("pairs", [])
