@@ -61,7 +61,7 @@ def report_blocks(comparison: Comparison, findings: Findings) -> list[Block]:
         Details("Every run, with the settings that the search chose", [tables.run_table(comparison)]),
     ]
     if comparison.data_card is not None:
-        blocks += [Details("Data card", [Text(_without_pictures(comparison.data_card))])]
+        blocks += [Details("Data card", [Text(_embedded(comparison.data_card))])]
     return blocks
 
 
@@ -90,6 +90,6 @@ def _figures(comparison: Comparison, findings: Findings) -> list[Block]:
     return [block for name, chart in figures.items() if chart is not None for block in (Heading(2, name), chart)]
 
 
-def _without_pictures(markdown: str) -> str:
-    """A card's pictures are files beside it, which the report is to do without."""
-    return re.sub(r"!\[[^\]]*\]\([^)]*\)\n*", "", markdown)
+def _embedded(card: str) -> str:
+    """A card as a part of the report: below its headings, and without the pictures, which are files beside the card."""
+    return re.sub(r"^(#{1,4} )", r"##\1", re.sub(r"!\[[^\]]*\]\([^)]*\)\n*", "", card), flags=re.MULTILINE)

@@ -138,7 +138,7 @@ def test_the_page_is_well_formed_and_has_every_section(report: Path) -> None:
         "What was compared",
         "Cost",
         "Make it again",
-        "Data",
+        "Data",  # the card's own heading, made smaller
     ]
 
 
@@ -205,6 +205,14 @@ def test_cost_is_the_sum_of_runs_and_search(comparison: Comparison, report: Path
     assert [sum(column) for column in zip(*counts[:-1], strict=True)] == counts[-1]
     everything = [run.result for run in comparison.runs] + list(comparison.search)
     assert counts[-1][3] == sum(result.trained_tokens for result in everything)
+
+
+def test_every_run_is_listed_with_the_settings_of_its_search(report: Path, comparison: Comparison) -> None:
+    table = next(table for table in Page(report.read_text()).tables if "settings" in table[0])
+    settings = "lr 3e-05, eps 1e-06, dropout -, new head"
+    scores = [f"{100 * run.result.score:.1f}" for run in comparison.runs[:3]]
+    assert table[1][:6] == ["rte", "MiniLM", "50 %", settings, "1, 2, 3", f"accuracy {', '.join(scores)}"]
+    assert sum(len(row[4].split(", ")) for row in table[1:]) == len(comparison.runs)
 
 
 def test_only_the_papers_rows_are_marked_as_the_papers(report: Path) -> None:
