@@ -67,9 +67,7 @@ def gain_table(comparison: Comparison, gains: Sequence[Gain], findings: Findings
             )
         )
     evidence = ("task", "verdict", "gain", "over seeds", "over examples", "p", "corrected p")
-    return Table(
-        (*evidence, comparison.reference.label, gains[0].start, "metric", "seeds", "examples"), rows, "llrrrrrrrlrr"
-    )
+    return Table((*evidence, "reference", "score", "metric", "seeds", "examples"), rows, "llrrrrrrrlrr")
 
 
 def start_table(comparison: Comparison) -> Table:
