@@ -38,8 +38,8 @@ def score_tables(comparison: Comparison, findings: Findings) -> list[Block]:
             Row([start.label, *(mean_and_deviation(findings.spread(task.key, start.label)) for task in others)])
             for start in comparison.starts
         ]
-        heading = "Tasks that the paper's tables do not have" if shown else "Scores"
-        blocks += [Heading(3, heading), Table(head, rows, "l" + "r" * len(others))]
+        blocks.append(Heading(3, "Tasks that the paper's tables do not have"))
+        blocks.append(Table(head, rows, "l" + "r" * len(others)))
     return blocks
 
 

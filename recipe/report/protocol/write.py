@@ -51,7 +51,7 @@ def report_blocks(comparison: Comparison, findings: Findings) -> list[Block]:
     blocks += words.caveats(comparison, findings)
     blocks += [Heading(2, "How to read it"), Text(words.GLOSSARY)]
     blocks += _gains(comparison, findings)
-    blocks += [Heading(2, "Scores beside the paper's"), *tables.score_tables(comparison, findings)]
+    blocks += [Heading(2, "Scores"), *tables.score_tables(comparison, findings)]
     blocks += _figures(comparison, findings)
     blocks += [Heading(2, "What was compared"), tables.start_table(comparison)]
     blocks += [Heading(2, "Cost"), Text(tables.cost_sentence(comparison)), tables.cost_table(comparison)]

@@ -128,7 +128,7 @@ def test_the_page_is_well_formed_and_has_every_section(report: Path) -> None:
         "How to read it",
         "Gain over MiniLM: which tasks were helped, which were hurt",
         *(start.label for start in STARTS[1:]),
-        "Scores beside the paper's",
+        "Scores",
         "Sentence prediction and SQuAD (the paper's Table 3)",
         "Tasks that the paper's tables do not have",
         "Number of pre-finetuning tasks (the paper's figure 1)",
