@@ -92,9 +92,10 @@ def without(comparison: Comparison, task: str, start: str, seed: int | None = No
 
 def _target(task: Task, rng: random.Random) -> tuple[Any, Any, Any]:
     """A right prediction, a wrong one and the reference."""
-    if task.family is Family.MRC:
+    if task.family in (Family.MRC, Family.SUMMARIZATION):
         words = rng.sample(["north", "river", "seven", "bridge", "glass", "winter"], 3)
-        return " ".join(words[:2]), " ".join(words[1:]), [" ".join(words[:2])]
+        right, wrong = " ".join(words[:2]), " ".join(words[1:])
+        return right, wrong, [right] if task.family is Family.MRC else right
     classes = len(task.labels) or task.choices or 2
     right = rng.randrange(classes)
     return right, (right + 1) % classes, right

@@ -7,9 +7,9 @@ Luck enters a comparison in two places, and each has its own yardstick.
   of freedom.
 - *Examples*: another validation split of the same size. The paired bootstrap draws that many examples from it with
   replacement, the same for both starts, scores every run on them with the task's own metric and averages over seeds:
-  percentiles of the differences are their 95 % interval (Koehn 2004), and the p-value is the share of draws
-  in which the difference is off its observed value by at least as much as that is off zero (Berg-Kirkpatrick, Burkett
-  and Klein 2012, figure 1, here for both directions), the observed draw counted (Phipson and Smyth 2010).
+  percentiles of the differences are their 95 % interval (Koehn 2004), and the p-value is the share of draws in which
+  the difference is off its observed value by at least as much as that is off zero (Berg-Kirkpatrick, Burkett and Klein
+  2012, figure 1, here for both directions), the observed one counted as a draw (Phipson and Smyth 2010).
 
 Several tasks give luck several chances, so p-values are corrected for the number of tasks (Holm 1979; Dror et al. 2017
 for its use in NLP).
@@ -17,33 +17,23 @@ for its use in NLP).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import chain
 from statistics import fmean, stdev
-from typing import Any
 
 import numpy as np
-import torch
-from torchmetrics import Metric
 
-from recipe.protocol.comparison import Comparison, ComparisonError, Run
-from recipe.protocol.result import Predictions
+from recipe.protocol.bootstrap import RESAMPLES, Interval, paired_bootstrap, resampled_scores
+from recipe.protocol.comparison import Comparison, Run
 from recipe.tasks import Task
-from recipe.tasks.metrics import ClassScore, MeanScore, build_metrics
 
-RESAMPLES = 1000
 SIGNIFICANT = 0.05
-_SEED = 17  # of the resampling
-_TOLERANCE = 1e-4  # between a run's score and that of its predictions, which may have been summed in another order
 # 97.5 % quantiles of Student's t for 1, 2, ... 30 degrees of freedom.
 _T = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
     2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
-
-Interval = tuple[float, float]
 
 
 class Verdict(str, Enum):
@@ -151,13 +141,17 @@ def compare(comparison: Comparison, resamples: int = RESAMPLES) -> Findings:
             predictions do not give the score that they report.
     """
     runs, fractions = _by_cell(comparison)
-    gains: list[Gain] = []
+    labels = [start.label for start in comparison.starts]
+    found: dict[str, list[Gain]] = {label: [] for label in labels}
     for task in comparison.tasks:
-        own = {
-            start.label: runs[task.key, start.label] for start in comparison.starts if (task.key, start.label) in runs
-        }
-        gains += compare_task(task, own, comparison.reference.label, resamples)
-    return Findings(runs, fractions, {(gain.task, gain.start): gain for gain in correct_for_tasks(gains)})
+        own = {label: runs[task.key, label] for label in labels if (task.key, label) in runs}
+        for gain in compare_task(task, own, comparison.reference.label, resamples):
+            found[gain.start].append(gain)
+    gains = {}
+    for start, own in found.items():
+        for gain, p in zip(own, holm([gain.p for gain in own]), strict=True):
+            gains[gain.task, start] = replace(gain, p_corrected=p)
+    return Findings(runs, fractions, gains)
 
 
 def compare_task(
@@ -174,7 +168,7 @@ def compare_task(
     Returns:
         One for each other start that shares a seed with the reference.
     """
-    if reference not in runs:
+    if reference not in runs or len(runs) == 1:
         return []
     flat = [run for own in runs.values() for run in own]
     scores = resampled_scores(task, flat, resamples)
@@ -192,78 +186,6 @@ def compare_task(
     return gains
 
 
-def resampled_scores(task: Task, runs: Sequence[Run], resamples: int = RESAMPLES) -> np.ndarray:
-    """The primary metric of each run, on all validation examples and on draws of them.
-
-    Args:
-        task: Of all the runs.
-        runs: At least one, all scored on the same examples.
-        resamples: B, how many draws.
-
-    Returns:
-        (1 + B, runs) as fractions: the first row on every example once, each other on as many examples drawn with
-        replacement, the same for all runs. The same again in every call.
-
-    Raises:
-        ComparisonError: See :func:`compare`.
-    """
-    _check_alike(task, runs)
-    examples = len(runs[0].predictions.references)
-    scorers = [scorer(build_metrics(task)[run.result.primary], run.predictions) for run in runs]
-    draws = chain([np.arange(examples)], draw_examples(examples, resamples))
-    scores = np.array([[score(index) for score in scorers] for index in draws])
-    for run, score in zip(runs, scores[0], strict=True):
-        if abs(score - run.result.score) > _TOLERANCE:
-            raise ComparisonError(
-                f"task {task.key} from {run.start}, seed {run.result.seed}: {run.result.primary} is reported as "
-                f"{run.result.score:.4f}, but the predictions score {score:.4f}; run it again"
-            )
-    return scores
-
-
-def scorer(metric: Metric, predictions: Predictions) -> Callable[[np.ndarray], float]:
-    """A function from examples' indices, (N,) and repeats allowed, to the metric of the predictions on these examples.
-
-    What examples add to a mean or to a confusion matrix is worked out once; any other metric sees every draw anew.
-    """
-    pairs = predictions.predictions, predictions.references
-    if isinstance(metric, MeanScore):
-        values = np.array(list(map(metric.score, *pairs)))
-        return lambda index: float(values[index].mean())
-    if isinstance(metric, ClassScore):
-        return _class_scorer(metric, *pairs)
-
-    def rescore(index: np.ndarray) -> float:
-        metric.reset()
-        metric.update(*([values[i] for i in index] for values in pairs))
-        return float(metric.compute())
-
-    return rescore
-
-
-def draw_examples(examples: int, resamples: int) -> Iterator[np.ndarray]:
-    """``resamples`` times ``examples`` indices below ``examples``, drawn with replacement; the same in every call."""
-    rng = np.random.default_rng(_SEED)
-    for _ in range(resamples):
-        yield rng.integers(examples, size=examples)
-
-
-def paired_bootstrap(differences: np.ndarray) -> tuple[float, Interval]:
-    """The p-value and the 95 % interval of a difference.
-
-    Args:
-        differences: (1 + B,), first as observed, then on each draw of examples.
-
-    Returns:
-        The two-sided p-value, at least 1 / (1 + B), and the 2.5 % and 97.5 % percentiles.
-    """
-    observed, drawn = differences[0], differences[1:]
-    # Sums of the same numbers in another order differ in the last bits; equality must not depend on them.
-    extreme = int((np.abs(drawn - observed) >= np.abs(observed) - 1e-12).sum())
-    low, high = np.percentile(drawn, (2.5, 97.5))
-    return (1 + extreme) / (1 + len(drawn)), (float(low), float(high))
-
-
 def spread(scores: Sequence[float]) -> Spread:
     """Mean and standard deviation over seeds."""
     return Spread(fmean(scores), stdev(scores) if len(scores) > 1 else None, len(scores))
@@ -279,18 +201,14 @@ def interval_over_seeds(differences: Sequence[float] | np.ndarray) -> Interval |
     return fmean(values) - half, fmean(values) + half
 
 
-def correct_for_tasks(gains: Sequence[Gain]) -> list[Gain]:
-    """The gains with Holm's correction of each start's p-values for its number of tasks."""
-    corrected = dict.fromkeys((gain.start for gain in gains), 0.0)
-    rank = dict.fromkeys(corrected, 0)
-    by_gain: dict[tuple[str, str], float] = {}
-    counts = {start: sum(gain.start == start for gain in gains) for start in corrected}
-    for gain in sorted(gains, key=lambda gain: gain.p):
-        start = gain.start
-        corrected[start] = max(corrected[start], min(1.0, (counts[start] - rank[start]) * gain.p))
-        rank[start] += 1
-        by_gain[gain.task, start] = corrected[start]
-    return [replace(gain, p_corrected=by_gain[gain.task, gain.start]) for gain in gains]
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's correction (1979): the smallest p-value times their number, the next times one less, never decreasing."""
+    corrected = [1.0] * len(p_values)
+    reached = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
+        reached = max(reached, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = reached
+    return corrected
 
 
 def _by_cell(
@@ -304,31 +222,3 @@ def _by_cell(
         cells.setdefault((task, run.start, fraction), []).append(run)
     spreads = {cell: spread([run.result.score for run in runs]) for cell, runs in cells.items()}
     return {(task, start): runs for (task, start, part), runs in cells.items() if part == full[task]}, spreads
-
-
-def _check_alike(task: Task, runs: Sequence[Run]) -> None:
-    first = runs[0]
-    for run in runs:
-        if run.result.primary != first.result.primary:
-            raise ComparisonError(
-                f"task {task.key}: {run.start} was scored by {run.result.primary}, {first.start} by "
-                f"{first.result.primary}; run one of them again"
-            )
-        if run.predictions.references != first.predictions.references:
-            raise ComparisonError(
-                f"task {task.key}: {run.start}, seed {run.result.seed}, was scored on other validation examples than "
-                f"{first.start}, seed {first.result.seed}; run both from the same store"
-            )
-
-
-def _class_scorer(
-    metric: ClassScore, predictions: Sequence[Any], references: Sequence[Any]
-) -> Callable[[np.ndarray], float]:
-    classes = metric.classes
-    codes = np.array(references) * classes + np.array(predictions)
-
-    def score(index: np.ndarray) -> float:
-        confusion = np.bincount(codes[index], minlength=classes**2).reshape(classes, classes)
-        return float(metric.score(torch.from_numpy(confusion).to(torch.float64)))
-
-    return score

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from recipe.protocol.compare import Interval, Spread
+from recipe.protocol.bootstrap import Interval
+from recipe.protocol.compare import Spread
 
 NONE = "-"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from recipe.protocol.compare import Findings, Gain, spread
 from recipe.protocol.comparison import Comparison, Run
@@ -37,8 +38,8 @@ def score_tables(comparison: Comparison, findings: Findings) -> list[Block]:
             Row([start.label, *(mean_and_deviation(findings.spread(task.key, start.label)) for task in others)])
             for start in comparison.starts
         ]
-        heading = "Tasks that the paper's tables do not have" if shown else "Scores"
-        blocks += [Heading(3, heading), Table(head, rows, "l" + "r" * len(others))]
+        blocks.append(Heading(3, "Tasks that the paper's tables do not have"))
+        blocks.append(Table(head, rows, "l" + "r" * len(others)))
     return blocks
 
 
@@ -66,9 +67,7 @@ def gain_table(comparison: Comparison, gains: Sequence[Gain], findings: Findings
             )
         )
     evidence = ("task", "verdict", "gain", "over seeds", "over examples", "p", "corrected p")
-    return Table(
-        (*evidence, comparison.reference.label, gains[0].start, "metric", "seeds", "examples"), rows, "llrrrrrrrlrr"
-    )
+    return Table((*evidence, "reference", "score", "metric", "seeds", "examples"), rows, "llrrrrrrrlrr")
 
 
 def start_table(comparison: Comparison) -> Table:
@@ -96,25 +95,26 @@ def cost_table(comparison: Comparison) -> Table:
 
 
 def run_table(comparison: Comparison) -> Table:
-    """Every run with the settings that the search chose."""
-    order = {task.key: index for index, task in enumerate(comparison.tasks)}
+    """Every run, those that differ by seed alone in one row, with the settings that the search chose."""
+    tasks = {task.key: index for index, task in enumerate(comparison.tasks)}
     starts = {start.label: index for index, start in enumerate(comparison.starts)}
 
-    def place(run: Run) -> tuple[int, int, float, int]:
-        return order[run.result.task], starts[run.start], run.result.fraction, run.result.seed
+    def place(run: Run) -> tuple[int, int, float, str, int]:
+        result = run.result
+        return tasks[result.task], starts[run.start], result.fraction, _settings(result), result.seed
 
     rows = []
-    for run in sorted(comparison.runs, key=place):
-        result = run.result
-        settings = ", ".join(
-            f"{name} {NONE if value is None else f'{value:g}'}" for name, value in result.hyperparameters.items()
+    for _, group in groupby(sorted(comparison.runs, key=place), key=lambda run: place(run)[:-1]):
+        runs = list(group)
+        results, first = [run.result for run in runs], runs[0].result
+        scores = (f"{name} {', '.join(percent(result.scores[name]) for result in results)}" for name in first.scores)
+        seeds = ", ".join(f"{result.seed}" for result in results)
+        minutes = sum(result.seconds for result in results) / 60
+        share = f"{100 * first.fraction:g} %"
+        rows.append(
+            Row([first.task, runs[0].start, share, _settings(first), seeds, "; ".join(scores), f"{minutes:.1f}"])
         )
-        scores = ", ".join(f"{name} {percent(score)}" for name, score in result.scores.items())
-        head = "from the start" if result.reused_head else "new"
-        share, minutes = f"{100 * result.fraction:g} %", f"{result.seconds / 60:.1f}"
-        rows.append(Row([result.task, run.start, f"{result.seed}", share, scores, settings, head, minutes]))
-    names = ("task", "start", "seed", "training data", "scores", "settings", "head", "minutes")
-    return Table(names, rows, "llrrlllr")
+    return Table(("task", "start", "training data", "settings", "seeds", "scores", "minutes"), rows, "llrlllr")
 
 
 def cost_sentence(comparison: Comparison) -> str:
@@ -124,6 +124,12 @@ def cost_sentence(comparison: Comparison) -> str:
         f"Fine-tuning and its evaluations: {counted(len(comparison.runs), 'run')}{trials}. Examples count each time "
         "that they are trained on, tokens without padding. Pre-finetuning is not in here."
     )
+
+
+def _settings(result: FinetuneResult) -> str:
+    values = {name: NONE if value is None else f"{value:g}" for name, value in result.hyperparameters.items()}
+    head = "head from the start" if result.reused_head else "new head"
+    return ", ".join([*(f"{name} {value}" for name, value in values.items()), head])
 
 
 def _cost(name: str, results: Sequence[FinetuneResult]) -> Row:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recipe.protocol.compare import RESAMPLES, SIGNIFICANT, Findings, Gain, Spread, Verdict
+from recipe.protocol.bootstrap import RESAMPLES
+from recipe.protocol.compare import SIGNIFICANT, Findings, Gain, Spread, Verdict
 from recipe.protocol.comparison import Comparison
 from recipe.report.protocol.document import Block, Heading, Text, plain
 from recipe.report.protocol.numbers import counted, interval, p_value, percent, points
@@ -15,6 +16,8 @@ the one task that it is wanted for. A **start** is the weights that fine-tuning 
 in the same way, with the same search for settings and the same seeds; only the start differs.
 - **Score**: the task's usual measure on its validation examples, in per cent (correlations times 100). **Gain**: \
 score minus the reference's score, in percentage points.
+- As in the paper, the validation examples also choose the settings and the best step, so all scores are a little too \
+good, for every start alike.
 - A **seed** is one throw of the dice: the order of the data, the new head's first weights. ± is the standard \
 deviation over seeds.
 - **Over seeds**: the 95 % interval of the mean gain if other seeds had been drawn (Student's t of the differences \

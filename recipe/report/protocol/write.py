@@ -8,7 +8,7 @@ from pathlib import Path
 from recipe.protocol.compare import Findings, compare
 from recipe.protocol.comparison import Comparison
 from recipe.report.files import write_beside, write_text
-from recipe.report.protocol import charts, tables, words
+from recipe.report.protocol import gain_charts, score_charts, tables, words
 from recipe.report.protocol.document import (
     Block,
     Code,
@@ -18,8 +18,8 @@ from recipe.report.protocol.document import (
     as_markdown,
     as_page,
     chart_picture,
+    charts,
 )
-from recipe.report.protocol.document import charts as charts_of
 
 
 def write_protocol_report(folder: Path, comparison: Comparison) -> Path:
@@ -36,7 +36,7 @@ def write_protocol_report(folder: Path, comparison: Comparison) -> Path:
         ComparisonError: The runs cannot be compared, see :func:`recipe.protocol.compare.compare`.
     """
     blocks = report_blocks(comparison, compare(comparison))
-    pictures = {chart.name: chart_picture(chart) for chart in charts_of(blocks)}
+    pictures = {chart.name: chart_picture(chart) for chart in charts(blocks)}
     for name, picture in pictures.items():
         write_beside(folder / f"{name}.png", lambda partial, picture=picture: partial.write_bytes(picture))
     write_text(folder / "report.md", as_markdown(blocks))
@@ -51,7 +51,7 @@ def report_blocks(comparison: Comparison, findings: Findings) -> list[Block]:
     blocks += words.caveats(comparison, findings)
     blocks += [Heading(2, "How to read it"), Text(words.GLOSSARY)]
     blocks += _gains(comparison, findings)
-    blocks += [Heading(2, "Scores beside the paper's"), *tables.score_tables(comparison, findings)]
+    blocks += [Heading(2, "Scores"), *tables.score_tables(comparison, findings)]
     blocks += _figures(comparison, findings)
     blocks += [Heading(2, "What was compared"), tables.start_table(comparison)]
     blocks += [Heading(2, "Cost"), Text(tables.cost_sentence(comparison)), tables.cost_table(comparison)]
@@ -61,7 +61,7 @@ def report_blocks(comparison: Comparison, findings: Findings) -> list[Block]:
         Details("Every run, with the settings that the search chose", [tables.run_table(comparison)]),
     ]
     if comparison.data_card is not None:
-        blocks += [Details("Data card", [Text(_without_pictures(comparison.data_card))])]
+        blocks += [Details("Data card", [Text(_embedded(comparison.data_card))])]
     return blocks
 
 
@@ -70,7 +70,7 @@ def _gains(comparison: Comparison, findings: Findings) -> list[Block]:
         return []
     blocks: list[Block] = [
         Heading(2, f"Gain over {comparison.reference.label}: which tasks were helped, which were hurt"),
-        charts.forest_chart(comparison, findings),
+        gain_charts.forest_chart(comparison, findings),
     ]
     for start in comparison.starts:
         gains = findings.gains_of(start.label)
@@ -82,14 +82,14 @@ def _gains(comparison: Comparison, findings: Findings) -> list[Block]:
 
 def _figures(comparison: Comparison, findings: Findings) -> list[Block]:
     figures = {
-        "Number of pre-finetuning tasks (the paper's figure 1)": charts.scale_chart(comparison, findings),
-        "Batching strategies (the paper's figure 2)": charts.strategy_chart(comparison, findings),
-        "Little training data (the paper's figure 3)": charts.low_resource_chart(comparison, findings),
-        "Learning curves": charts.curves_chart(comparison, findings),
+        "Number of pre-finetuning tasks (the paper's figure 1)": score_charts.scale_chart(comparison, findings),
+        "Batching strategies (the paper's figure 2)": gain_charts.strategy_chart(comparison, findings),
+        "Little training data (the paper's figure 3)": score_charts.low_resource_chart(comparison, findings),
+        "Learning curves": score_charts.curves_chart(comparison, findings),
     }
     return [block for name, chart in figures.items() if chart is not None for block in (Heading(2, name), chart)]
 
 
-def _without_pictures(markdown: str) -> str:
-    """A card's pictures are files beside it, which the report is to do without."""
-    return re.sub(r"!\[[^\]]*\]\([^)]*\)\n*", "", markdown)
+def _embedded(card: str) -> str:
+    """A card as a part of the report: below its headings, and without the pictures, which are files beside the card."""
+    return re.sub(r"^(#{1,4} )", r"##\1", re.sub(r"!\[[^\]]*\]\([^)]*\)\n*", "", card), flags=re.MULTILINE)

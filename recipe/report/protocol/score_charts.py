@@ -1,0 +1,169 @@
+"""The charts of scores: by number of tasks, by share of the training data, and by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from recipe.protocol.compare import Findings
+from recipe.protocol.comparison import Comparison, Start
+from recipe.report.plot import COLOURS, GREY
+from recipe.report.protocol.document import Chart
+from recipe.report.protocol.marks import DASHES, MEAN, PALETTE, identity, rounded, tooltip
+from recipe.report.protocol.numbers import percent
+
+
+def scale_chart(comparison: Comparison, findings: Findings) -> Chart | None:
+    """Figure 1 of the paper: scores against the number of pre-finetuning tasks; None without several such numbers."""
+    starts = [start for start in comparison.starts if start.tasks is not None and start.strategy is None]
+    if len({start.tasks for start in starts if start.tasks}) < 2:
+        return None
+    panels = []
+    for name, rows in _by_task(comparison, findings, starts):
+        for row, start in zip(rows, starts, strict=True):
+            row["tasks"] = start.tasks
+        axis = {"values": sorted({start.tasks for start in starts if start.tasks is not None})}
+        x = {"field": "tasks", "type": "quantitative", "title": "tasks in pre-finetuning", "axis": axis}
+        y = {"field": "mean", "type": "quantitative", "title": "score, %", "scale": {"zero": False}}
+        ends = {"y": {**y, "field": "low"}, "y2": {"field": "high"}}
+        shown = tooltip("start", "tasks", "score", "seeds")
+        encoding = {"x": x, "tooltip": shown}
+        colour = COLOURS["classification"]
+        panels.append(
+            {
+                "title": name,
+                "data": {"values": [row for row in rows if "mean" in row]},
+                "height": 150,
+                "layer": [
+                    {"mark": {"type": "rule", "color": GREY}, "encoding": {**encoding, **ends}},
+                    {"mark": {"type": "line", "color": colour}, "encoding": {**encoding, "y": y}},
+                    {
+                        "mark": {"type": "point", "size": 50, "filled": True, "opacity": 1, "color": colour},
+                        "encoding": {**encoding, "y": y},
+                    },
+                ],
+            }
+        )
+    caption = (
+        "Score after fine-tuning against the number of tasks in pre-finetuning (0: the plain backbone). Bars: standard "
+        "deviation over seeds. Each panel has its own scale."
+    )
+    return Chart("figure1", panels, caption)
+
+
+def low_resource_chart(comparison: Comparison, findings: Findings) -> Chart | None:
+    """Figure 3 of the paper: scores by share of the training data and start; None without several shares."""
+    starts = [start.label for start in comparison.starts]
+    panels = []
+    for task in comparison.tasks:
+        cells = {(start, part): s for (key, start, part), s in findings.fractions.items() if key == task.key}
+        if len({part for _, part in cells}) < 2:
+            continue
+        values = [
+            {
+                "start": start,
+                "fraction": part,
+                "share": f"{100 * part:g} %",
+                "mean": round(100 * spread.mean, 2),
+                "score": percent(spread.mean),
+                "seeds": spread.seeds,
+            }
+            for (start, part), spread in sorted(cells.items())
+        ]
+        low, high = (pick(value["mean"] for value in values) for pick in (min, max))
+        for value in values:
+            value["shade"] = (value["mean"] - low) / ((high - low) or 1)
+        shares = list(dict.fromkeys(value["share"] for value in sorted(values, key=lambda value: value["fraction"])))
+        axes = {
+            "x": {"field": "share", "type": "ordinal", "sort": shares, "title": "share of the training examples"},
+            "y": {"field": "start", "type": "nominal", "sort": starts, "title": None, "axis": {"labelLimit": 110}},
+            "tooltip": tooltip("start", "share", "score", "seeds"),
+        }
+        scale = {"domain": [0, 1], "range": ["#FFFFFF", COLOURS["tagging"]], "interpolate": "rgb"}
+        fill = {"field": "shade", "type": "quantitative", "scale": scale, "legend": None}
+        panels.append(
+            {
+                "title": f"{task.key}, {task.primary_metric}, %",
+                "data": {"values": values},
+                "height": {"step": 28},
+                "layer": [
+                    {"mark": {"type": "rect", "stroke": "#CCCCCC"}, "encoding": {**axes, "fill": fill}},
+                    {"mark": {"type": "text", "fontSize": 9}, "encoding": {**axes, "text": {"field": "score"}}},
+                ],
+            }
+        )
+    caption = "Score by share of the training examples and start, mean over seeds; darker is better, panel by panel."
+    return Chart("figure3", panels, caption) if panels else None
+
+
+def curves_chart(comparison: Comparison, findings: Findings) -> Chart | None:
+    """The primary metric during fine-tuning, a line for each seed; None without evaluations."""
+    starts = [start.label for start in comparison.starts]
+    panels = []
+    for task in comparison.tasks:
+        rows = [
+            {
+                "start": run.start,
+                "seed": run.result.seed,
+                "step": step,
+                "mean": round(100 * value, 2),
+                "score": percent(value),
+            }
+            for start in starts
+            for run in findings.runs.get((task.key, start), ())
+            for step, value in run.result.curve
+        ]
+        if not rows:
+            continue
+        pick = f"pick_{len(panels)}"
+        encoding: dict[str, Any] = {
+            "x": {"field": "step", "type": "quantitative", "title": "step"},
+            "y": {"field": "mean", "type": "quantitative", "title": "score, %", "scale": {"zero": False}},
+            "color": identity(starts, PALETTE, line=True),
+            "strokeDash": identity(starts, DASHES, line=True),
+            "detail": {"field": "seed"},
+            "opacity": {"condition": {"param": pick, "value": 0.9}, "value": 0.08},
+            "tooltip": tooltip("start", "seed", "step", "score"),
+        }
+        panels.append(
+            {
+                "title": f"{task.key}, {task.primary_metric}",
+                "data": {"values": rows},
+                "height": 170,
+                "params": [{"name": pick, "select": {"type": "point", "fields": ["start"]}, "bind": "legend"}],
+                "mark": {"type": "line", "point": {"size": 18}, "strokeWidth": 1.6},
+                "encoding": encoding,
+            }
+        )
+    caption = (
+        "Validation score during fine-tuning, a line for each seed. On the page, a click in a legend picks a start."
+    )
+    return Chart("curves", panels, caption) if panels else None
+
+
+def _by_task(
+    comparison: Comparison, findings: Findings, starts: Sequence[Start]
+) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Panels' names and rows, one for each start (without numbers where there are no runs); the mean of the tasks first
+    if every start has them all."""
+    panels = []
+    for task in comparison.tasks:
+        rows: list[dict[str, Any]] = []
+        for start in starts:
+            row: dict[str, Any] = {"start": start.label}
+            spread = findings.spread(task.key, start.label)
+            if spread is not None:
+                deviation = spread.deviation or 0.0
+                row |= {"mean": rounded(spread.mean), "score": percent(spread.mean), "seeds": spread.seeds}
+                row |= {"low": rounded(spread.mean - deviation), "high": rounded(spread.mean + deviation)}
+            rows.append(row)
+        panels.append((f"{task.key}, {task.primary_metric}", rows))
+    if len(panels) > 1 and all("mean" in row for _, rows in panels for row in rows):
+        means = [fmean(rows[index]["mean"] for _, rows in panels) for index in range(len(starts))]
+        first = [
+            {"start": start.label, "mean": mean, "low": mean, "high": mean, "score": f"{mean:.1f}"}
+            for start, mean in zip(starts, means, strict=True)
+        ]
+        panels.insert(0, (MEAN, first))
+    return panels
