@@ -72,7 +72,8 @@ def get_task(key: str) -> Task:
     known = known_tasks()
     if key not in known:
         near = difflib.get_close_matches(key, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        own = "describe one of your own in user_tasks"
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}; {own}"
         raise UnknownTask(f"unknown task {key!r}: {hint}")
     return known[key]
 

@@ -69,7 +69,7 @@ def test_a_run_knows_its_tasks_again_from_its_saved_configuration(tmp_path: Path
     config = load_config(path)
     task = get_task("my_stars")
     monkeypatch.setattr(catalogue, "_registered", {})
-    with pytest.raises(UnknownTask):
+    with pytest.raises(UnknownTask, match=r"unknown task 'my_stars': .*describe one of your own in user_tasks"):
         get_task("my_stars")
     saved = tmp_path / "config.yaml"
     saved.write_text(save_config(config))
