@@ -36,6 +36,7 @@ from recipe.config import load_config, load_user_tasks
 from recipe.data.store import StoreError, open_store
 from recipe.data.tokenizer import load_tokenizer
 from recipe.evaluate import evaluate_run
+from recipe.export import export
 from recipe.report import load_results
 from recipe.tasks import catalogue
 from recipe.train import train
@@ -359,6 +360,10 @@ def test_the_documentations_example_works_as_written(
 
     catalogue._registered.clear()  # as in another process: the checkpoint alone says what the task is
     Path("reviews_train.csv").unlink()
+    export(folder / "checkpoints" / BEST, tmp_path / "exported")
+    (head,) = json.loads((tmp_path / "exported" / "heads.json").read_text())["tasks"]
+    assert (head["key"], head["labels"]) == ("my_reviews", ["negative", "positive"])
+    catalogue._registered.clear()
     evaluate_run(folder, str(folder / "checkpoints" / BEST))
     (result,) = load_results(folder / "results.json")
     assert (result.task, result.examples) == ("my_reviews", 4)
