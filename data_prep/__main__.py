@@ -13,7 +13,7 @@ from typing import NoReturn
 from data_prep.sources import Source, SourceError, parse_source
 from recipe.data.manifest import SPLITS
 from recipe.errors import UserError
-from recipe.tasks.catalogue import CATALOGUE, Family, get_task
+from recipe.tasks.catalogue import CATALOGUE, Family, Task, get_task, known_tasks
 
 DESCRIPTION = """\
 Convert raw datasets into a shard store: token ids in MDS shards, one stream for each task and split.
@@ -29,6 +29,10 @@ sources:
                      largest are streamed. HF_TOKEN opens private repositories, HF_HUB_OFFLINE=1 reads the caches only
   miniature          small generated datasets of every task, nothing to download
   local:<folder>     Parquet files <folder>/<task>/<split>.parquet with the columns of the Hub's versions
+
+your own data (docs/add_a_task.md):
+  --user-tasks <YAML>  CSV, TSV, JSONL or Parquet files that the YAML's section user_tasks describes; a run's own YAML
+                       will do. What looks at the store later takes the same option
 
 stores:
   <folder>                          shards are written beside their place and renamed into it
@@ -52,6 +56,8 @@ examples:
   # into a bucket, by a Dask cluster: `dask scheduler` here, `dask worker host:8786 --nthreads 1 --nworkers 16` there
   python -m data_prep s3://bucket/shards --source local:/nfs/raw --tokenizer FacebookAI/roberta-base \\
       --scheduler tcp://host:8786
+  # your own data
+  python -m data_prep shards --user-tasks my_reviews.yaml --tokenizer FacebookAI/roberta-base
   # offline: train a small tokenizer first
   python -m data_prep.train_tokenizer /tmp/tokenizer --source miniature
   python -m data_prep /tmp/shards --source miniature --tokenizer /tmp/tokenizer --max-length 128
@@ -96,11 +102,18 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def add_user_tasks(parser: argparse._ActionsContainer) -> None:
+    """The option that names the YAML of a user's own tasks, the same for all commands."""
+    parser.add_argument("--user-tasks", metavar="YAML", help="a YAML whose section user_tasks describes your own data")
+
+
 def _parser() -> Parser:
     parser = Parser("python -m data_prep", DESCRIPTION, EXAMPLES)
     add = parser.add_argument
     add("store", help="folder or URL of the shard store, new or existing; several tokenizers can share one")
-    add("--source", default="hub", help="where raw rows come from (see below; default: %(default)s)")
+    origin = parser.add_mutually_exclusive_group()
+    origin.add_argument("--source", default="hub", help="where raw rows come from (see below; default: %(default)s)")
+    add_user_tasks(origin)
     add("--tokenizer", required=True, help="the backbone's: a name on the Hub or a folder")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
@@ -142,6 +155,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 130
     options = _parser().parse_args(arguments)
     try:
+        if options.user_tasks:
+            options.source = f"user:{os.path.abspath(options.user_tasks)}"
         source = parse_source(options.source)
         tasks = select_tasks(source, options.tasks, options.families, options.exclude, options.downstream)
         unknown = [split for split in options.splits if split not in SPLITS]
@@ -171,7 +186,8 @@ def select_tasks(
     exclude: Sequence[str] = (),
     downstream: bool = False,
 ) -> list[str]:
-    """The keys of the tasks to convert: those named, else the source's for pre-finetuning (or ``downstream``).
+    """The keys of the tasks to convert: those named, else the source's for pre-finetuning (or ``downstream``), or all
+    of a user's own.
 
     Raises:
         UnknownTask: A key that the catalogue does not have.
@@ -182,7 +198,8 @@ def select_tasks(
 
     for key in (*(tasks or ()), *exclude):
         get_adapter(key)
-    offered = [get_task(key) for key in source.tasks() if key in ADAPTERS and get_task(key).prefinetune != downstream]
+    convertible = (get_task(key) for key in source.tasks() if key in ADAPTERS or key not in CATALOGUE)
+    offered = [task for task in convertible if _is_offered(task, downstream)]
     if tasks and downstream:
         raise SourceError("--downstream: chooses tasks in place of --tasks; give one of them")
     _check_families(families or (), downstream)
@@ -193,9 +210,13 @@ def select_tasks(
     return chosen
 
 
+def _is_offered(task: Task, downstream: bool) -> bool:
+    return task.key not in CATALOGUE or task.prefinetune != downstream
+
+
 def _check_families(families: Sequence[str], downstream: bool) -> None:
     known = {family.value for family in Family}
-    there = list(dict.fromkeys(task.family.value for task in CATALOGUE.values() if task.prefinetune != downstream))
+    there = list(dict.fromkeys(task.family.value for task in known_tasks().values() if _is_offered(task, downstream)))
     for family in families:
         if family not in there:
             reason = "is unknown"

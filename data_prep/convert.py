@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from data_prep.adapters import get_adapter
+from data_prep.adapters import PLACE, get_adapter
 from data_prep.encode import EncodedExample, Limits, encode
 from data_prep.examples import Example, InvalidData, Unusable
 from data_prep.folder import Folder, explain_os_errors, open_folder, store_path
@@ -27,7 +27,7 @@ from data_prep.sources import Piece, Selection, Source, SourceError, parse_sourc
 from recipe.data.manifest import VERSION, Manifest, columns, token_dtype
 from recipe.data.tokenizer import fingerprint, tokenizer_folder
 from recipe.errors import UserError
-from recipe.tasks.catalogue import Task, get_task
+from recipe.tasks.catalogue import Family, Task, get_task
 
 _BATCH_CHARACTERS = 1 << 20  # the least text that is tokenised at once, where there is as much
 
@@ -167,14 +167,14 @@ def _write(
     unit: Unit, number: int, settings: Settings, tokenizer: PreTrainedTokenizerFast, scratch: str, report: Report
 ) -> Part:
     """Write the shards of a piece into an empty folder."""
-    task, split = get_task(unit.manifest.task), unit.manifest.split
+    family, split = Family(unit.manifest.family), unit.manifest.split
     dropped: Counter[str] = Counter()
     lengths: list[tuple[int, int, int]] = []
     tokens = read = 0
-    with write_shards(scratch, columns(task.family, split, token_dtype(len(tokenizer)))) as writer:
+    with write_shards(scratch, columns(family, split, token_dtype(len(tokenizer)))) as writer:
         for rows in _read(unit, number, settings):
             for examples in _bounded(_adapt(unit, rows, dropped)):
-                for outcome in encode(examples, task.family, tokenizer, settings.limits, split, unit.manifest.labels):
+                for outcome in encode(examples, family, tokenizer, settings.limits, split, unit.manifest.labels):
                     if isinstance(outcome, EncodedExample):
                         writer.write(outcome.columns)
                         lengths.append((outcome.rows, outcome.longest, outcome.target))
@@ -190,9 +190,9 @@ def _write(
 
 def _read(unit: Unit, number: int, settings: Settings) -> Iterator[list[NumberedRow]]:
     """The piece's raw rows that are wanted."""
+    source = parse_source(settings.source)  # first: a user's tasks are known from here on, in every process
     task, piece = unit.manifest.task, unit.pieces[number]
     position = piece[0]
-    source = parse_source(settings.source)
     for rows in source.read(task, unit.manifest.source_split, get_adapter(task).columns, piece):
         yield [(n, row) for n, row in enumerate(rows, start=position) if unit.selection.takes(n)]
         position += len(rows)
@@ -229,6 +229,8 @@ def _adapt(unit: Unit, rows: Sequence[NumberedRow], dropped: Counter[str]) -> li
         except Unusable as reason:
             dropped[str(reason)] += 1
         except InvalidData as error:
+            if PLACE in row:  # then the error names it
+                raise
             where = f"{unit.manifest.task}/{unit.manifest.source_split}, row {number} (the first is 0)"
             raise InvalidData(f"{where}: {error}") from error
     return examples

@@ -5,6 +5,7 @@ from __future__ import annotations
 from data_prep.adapters import get_adapter
 from recipe.data.manifest import Manifest
 from recipe.errors import UserError
+from recipe.tasks import CATALOGUE
 
 MOST_SHARE = 0.02
 LEAST_ROWS = 50  # of fewer, one row is 2 %
@@ -25,10 +26,13 @@ def check_drops(manifest: Manifest) -> None:
     dropped = sum(unexpected.values())
     if manifest.read < LEAST_ROWS or dropped <= MOST_SHARE * manifest.read:
         return
+    cure = "name the cause in the task's adapter (expected)"
+    if manifest.task not in CATALOGUE:
+        cure = "take those rows out of the file"
     reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(unexpected.items()))
     raise TooManyDropped(
         f"{manifest.task}/{manifest.split}: {dropped:,} of {manifest.read:,} rows were dropped "
         f"({dropped / manifest.read:.1%}, at most {MOST_SHARE:.0%} may be) for reasons without a known cause "
         f"({reasons}); look at the source's {manifest.source_split}, raise the maximum length if rows were too long, "
-        "or name the cause in the task's adapter (expected)"
+        f"or {cure}"
     )

@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from data_prep.__main__ import Parser, fail
+from data_prep.__main__ import Parser, add_user_tasks, fail
 from data_prep.check_example import Bounds, find_problem, measure
 from data_prep.decode import decode_texts, example_texts, load_tokenizer_of
 from data_prep.labels import balance, imbalance, target_of
 from data_prep.streams import Sample, Stream, list_store, read_shard
 from data_prep.summary import table_console
+from recipe.config import load_user_tasks
 from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, SPLITS, Manifest
 from recipe.data.stream_files import StoreError, StreamFiles, read_stream_files, shard_files
 from recipe.data.tokenizer import parse_tokenizer_folder
@@ -137,6 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
+        if options.user_tasks:
+            load_user_tasks(options.user_tasks)
         listing = list_store(options.store, options.tokenizer_folder)
     except UserError as error:
         return fail(error)
@@ -162,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("store", help="folder or URL of the shard store")
     parser.add_argument("--tokenizer-folder", help="only the streams of this folder of the store (default: all)")
     parser.add_argument("--show", type=int, default=0, metavar="N", help="decode N examples of each stream to text")
+    add_user_tasks(parser)
     parser.add_argument("--tokenizer", help="what decodes them (default: the one that the streams name)")
     return parser
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Optional, TypeVar, cast, get_type_hints
+from typing import Any, Optional, TypeVar, cast, get_args, get_type_hints
 
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -20,6 +20,8 @@ from yaml import YAMLError
 from recipe.data.batch_plan import PlanSettings, Strategy, Weighting
 from recipe.errors import UserError
 from recipe.tasks import Family, UnknownTask, get_task
+from recipe.tasks.catalogue import TaskConflict, register
+from recipe.tasks.user import UserTask, UserTaskError, build_task
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
 # ruff: noqa: UP045
@@ -187,8 +189,10 @@ class TrainConfig:
     runs: str = "runs"
     seed: int = 17
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    # Task keys, see recipe/tasks/catalogue.py.
+    # Task keys, see recipe/tasks/catalogue.py, or keys of `user_tasks`.
     tasks: list[str] = MISSING
+    # Tasks of your own, by key: files and what their columns mean. See recipe/tasks/user.py and docs/add_a_task.md.
+    user_tasks: dict[str, UserTask] = field(default_factory=dict)
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     algorithms: AlgorithmsConfig = field(default_factory=AlgorithmsConfig)
@@ -217,6 +221,19 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     return parse_config(read_keys(path, overrides), str(path))
 
 
+def load_user_tasks(path: str | Path) -> dict[str, UserTask]:
+    """The section ``user_tasks`` of a YAML, whatever else is in it; its tasks are registered.
+
+    Raises:
+        ConfigError: There is no such section, or it is wrong.
+    """
+    given = OmegaConf.to_container(read_keys(path), resolve=False)
+    if not isinstance(given, dict) or not given.get("user_tasks"):
+        raise ConfigError(f"{path} has no user_tasks: describe your data in that section, see docs/add_a_task.md")
+    section = OmegaConf.create({"user_tasks": given["user_tasks"]})
+    return _register(parse_keys(section, _UserTasks, str(path)).user_tasks, str(path))
+
+
 def parse_config(given: Any, where: str) -> TrainConfig:
     """Fills in the defaults and checks names, types and values.
 
@@ -228,11 +245,12 @@ def parse_config(given: Any, where: str) -> TrainConfig:
         ConfigError: With the key at fault, and the nearest valid one if it is unknown.
     """
     config = parse_keys(given, TrainConfig, where)
+    _register(config.user_tasks, where)
     _check_values(config)
     return config
 
 
-def read_keys(path: str | Path, overrides: Sequence[str]) -> Any:
+def read_keys(path: str | Path, overrides: Sequence[str] = ()) -> Any:
     """The keys of a YAML file, with ``key=value`` overrides (nested keys with dots) in their place.
 
     Raises:
@@ -279,6 +297,22 @@ def tokenizer_name(config: TrainConfig) -> str:
     return config.backbone.tokenizer or config.backbone.name
 
 
+@dataclass
+class _UserTasks:
+    """What of a YAML describes a user's own tasks."""
+
+    user_tasks: dict[str, UserTask] = MISSING
+
+
+def _register(user_tasks: dict[str, UserTask], where: str) -> dict[str, UserTask]:
+    try:
+        for key, entry in user_tasks.items():
+            register(build_task(key, entry))
+    except (UserTaskError, TaskConflict) as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return user_tasks
+
+
 def _check_keys(given: Any, schema: type, where: str, prefix: str = "") -> None:
     if not isinstance(given, dict):
         raise ConfigError(f"{where}{prefix.rstrip('.') or 'the file'} must hold keys, not {given!r}")
@@ -291,6 +325,10 @@ def _check_keys(given: Any, schema: type, where: str, prefix: str = "") -> None:
             raise ConfigError(f"{where}unknown key {prefix}{key}: {hint}")
         if is_dataclass(types[key]):
             _check_keys(value, types[key], where, f"{prefix}{key}.")
+        for kind in get_args(types[key]):
+            if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, dict):  # dict[str, kind]
+                for name, entry in value.items():
+                    _check_keys(entry, kind, where, f"{prefix}{key}.{name}.")
 
 
 def _check_values(config: TrainConfig) -> None:

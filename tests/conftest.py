@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from recipe.tasks import catalogue
 from recipe.tasks.catalogue import get_task
 from tests.s3_server import bucket as bucket
 from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, TINY
@@ -72,6 +73,12 @@ def raw_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real data: set PREFINETUNE_DATA to a folder of <task>/<split>.parquet")
     return folder
+
+
+@pytest.fixture
+def nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No tasks but the catalogue's in this test; those that it registers are gone afterwards."""
+    monkeypatch.setattr(catalogue, "_registered", {})
 
 
 @pytest.fixture

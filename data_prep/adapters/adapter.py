@@ -12,6 +12,7 @@ from recipe.tasks import Task
 Row = dict[str, Any]  # one raw row in the Hub's schema; a Sequence of structs is a dict of lists
 
 SOURCE_SPLIT = "source_split"  # a column that every source adds on demand: the split that a row stands in
+PLACE = "place"  # a column that user's files add on demand: the file and the row in it, for errors
 NO_LABEL = "no gold label"
 EMPTY_TEXT = "empty text"
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from data_prep.__main__ import Parser, fail, fail_to_write
+from data_prep.__main__ import Parser, add_user_tasks, fail, fail_to_write
 from data_prep.card.facts import StreamFacts, collect
 from data_prep.card.pictures import plot_lengths, plot_sizes
 from data_prep.card.text import card_page, card_text
 from data_prep.streams import list_one_tokenizer
+from recipe.config import load_user_tasks
 from recipe.errors import UserError
 from recipe.report.files import write_text
 from recipe.tasks.catalogue import Family
@@ -31,9 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("store", help="folder or URL of the shard store")
     parser.add_argument("--out", default="card", help="folder of the card (default: %(default)s)")
+    add_user_tasks(parser)
     parser.add_argument("--tokenizer-folder", help="whose streams, where a store has those of several tokenizers")
     options = parser.parse_args(arguments)
     try:
+        if options.user_tasks:
+            load_user_tasks(options.user_tasks)
         facts = _collect(options.store, options.tokenizer_folder)
         _write(Path(options.out), f"Data card of {os.path.basename(options.store.rstrip('/'))}", facts)
     except UserError as error:

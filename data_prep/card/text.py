@@ -120,6 +120,5 @@ def _source_table(facts: Sequence[StreamFacts]) -> str:
 
 
 def _short(revision: str) -> str:
-    """A digest's first digits; a place on the Hub keeps its name."""
-    where, at, commit = revision.rpartition("@")
-    return f"{where}{at}{commit[:12]}"
+    """The first digits of each digest and commit; the names of places and files stay."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b", r"\1", revision)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from data_prep.__main__ import Parser, comma_list, fail, fail_to_write, positive
+from data_prep.__main__ import Parser, add_user_tasks, comma_list, fail, fail_to_write, positive
 from data_prep.decode import load_tokenizer_of
 from data_prep.overlap.drop import choose_removals, write_clean_store
 from data_prep.overlap.index import IndexedStream, KeyIndex, build_index
@@ -23,6 +23,7 @@ from data_prep.overlap.match import find_matches
 from data_prep.overlap.report import Quote, write_report
 from data_prep.overlap.shares import sum_up
 from data_prep.streams import list_one_tokenizer, read_example
+from recipe.config import load_user_tasks
 from recipe.data.stream_files import StoreError, read_stream_files
 from recipe.errors import UserError
 from recipe.tasks.catalogue import get_task
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     console = Console(stderr=True)
     try:
+        if options.user_tasks:
+            load_user_tasks(options.user_tasks)
         with Progress(console=console) as progress, tempfile.TemporaryDirectory() as folder:
             _run(options, folder, progress)
     except UserError as error:
@@ -64,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", default="overlap", help="folder of the report (default: %(default)s)")
     add("--drop-overlap", metavar="STORE", help="also write a new store without what overlaps")
     add("--tasks", type=comma_list, help="only these tasks, comma separated (default: all)")
+    add_user_tasks(parser)
     add("--tokenizer", help="what decodes the store (default: the one that its streams name)")
     add("--tokenizer-folder", help="whose streams, where a store has those of several tokenizers")
     add("--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: one a core, %(default)s)")

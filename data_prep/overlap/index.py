@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from data_prep.decode import decode_texts, example_texts
+from data_prep.decode import Tokens, decode_texts, example_texts
 from data_prep.overlap.keys import ExampleKeys, Keys, example_keys
 from data_prep.streams import Sample, Stream, read_shard
 from recipe.data.stream_files import StreamFiles
-from recipe.tasks.catalogue import get_task
+from recipe.tasks.catalogue import Family
 
 _BATCH = 512  # examples; few enough that long ones stay small
 _PIECE = 32  # batches that are kept in memory, then written
@@ -43,8 +43,11 @@ class IndexedStream:
 
     def texts(self, sample: Sample, tokenizer: PreTrainedTokenizerFast) -> list[str]:
         """The texts of one of its examples."""
-        family = get_task(self.stream.task).family
-        return decode_texts(tokenizer, example_texts(sample, family, self.files.manifest.stride))
+        return decode_texts(tokenizer, self.stored_texts(sample))
+
+    def stored_texts(self, sample: Sample) -> list[Tokens]:
+        """Their token ids. The manifest says how: a worker process need not know a user's tasks."""
+        return example_texts(sample, Family(self.files.manifest.family), self.files.manifest.stride)
 
 
 class KeyIndex:
@@ -165,7 +168,6 @@ def _shifted(parts: Sequence[NDArray[np.int64]], sizes: Sequence[int]) -> list[N
 
 
 def _index_batch(one: IndexedStream, samples: Sequence[Sample], tokenizer: PreTrainedTokenizerFast) -> ExampleKeys:
-    family, stride = get_task(one.stream.task).family, one.files.manifest.stride
-    parts = [example_texts(sample, family, stride) for sample in samples]
+    parts = [one.stored_texts(sample) for sample in samples]
     decoded = iter(decode_texts(tokenizer, [text for texts in parts for text in texts]))
     return example_keys([[next(decoded) for _ in texts] for texts in parts])

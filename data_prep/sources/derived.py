@@ -94,7 +94,7 @@ class DerivedSplits:
             text, (own,) = get_adapter(task).columns[0], source_splits(split)
             wanted = split.partition("#")[2]
             texts = (row[text] for rows in self._source.read(task, own, [text]) for row in rows)
-            self._parts[task, split] = [n for n, value in enumerate(texts) if part_of(value or "") == wanted]
+            self._parts[task, split] = [n for n, value in enumerate(texts) if part_of(str(value or "")) == wanted]
         return self._parts[task, split]
 
 

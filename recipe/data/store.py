@@ -24,7 +24,7 @@ from recipe.data.manifest import SPLITS, Manifest, columns, token_dtype
 from recipe.data.remote import fetch_patiently, is_missing, is_url, store_root
 from recipe.data.stream_files import StoreError, StreamFiles, read_stream_files, stored_file
 from recipe.data.tokenizer import fingerprint, tokenizer_folder
-from recipe.tasks.catalogue import Task, get_task
+from recipe.tasks.catalogue import CATALOGUE, Task, get_task
 
 __all__ = ["Manifest", "ShardStore", "StoreError", "columns", "open_store", "token_dtype"]
 
@@ -153,7 +153,11 @@ def open_store(
 
 def _command(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str]) -> str:
     where = "<folder>" if is_url(store) else store
-    return f"python -m data_prep {where} --tokenizer {tokenizer.name_or_path} --tasks {','.join(tasks)}"
+    start = f"python -m data_prep {where} --tokenizer {tokenizer.name_or_path}"
+    own = ",".join(key for key in tasks if key not in CATALOGUE)
+    others = ",".join(key for key in tasks if key in CATALOGUE)
+    commands = [f"{start} --tasks {others}"] * bool(others) + [f"{start} --user-tasks <YAML> --tasks {own}"] * bool(own)
+    return " && ".join(commands)
 
 
 def _check_folders(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str], split: str) -> None:

@@ -12,7 +12,6 @@ from omegaconf import MISSING, OmegaConf
 
 from recipe.config import ConfigError, parse_keys, read_keys
 from recipe.protocol.finetune_config import FinetuneConfig, parse_finetune_config
-from recipe.tasks import get_task
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
 # ruff: noqa: UP045
@@ -82,7 +81,6 @@ def parse_protocol_config(given: Any, where: str) -> ProtocolConfig:
             f"{where}: per_task.{strangers[0]}: the evaluation has no such task: {', '.join(config.tasks)}"
         )
     for task in config.tasks:
-        get_task(task)
         for point in hyperparameters(config.search):
             finetune_config(config, task, "start", 1.0, point, seed=1, runs="runs", run_name="run")
     return config

@@ -25,6 +25,7 @@ from recipe.config import (
     parse_keys,
     read_keys,
 )
+from recipe.tasks.user import UserTask
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
 # ruff: noqa: UP045
@@ -49,6 +50,8 @@ class FinetuneConfig:
     seed: int = 1
     # Task key, see recipe/tasks/catalogue.py.
     task: str = MISSING
+    # Datasets of your own: docs/add_a_task.md.
+    user_tasks: dict[str, UserTask] = field(default_factory=dict)
     # Hub name, folder of a model, folder written by recipe.export, or a run's folder (its best checkpoint).
     start: str = MISSING
     # Hub name or folder of the tokenizer; default: that of `start`.
@@ -112,6 +115,7 @@ def train_config(config: FinetuneConfig, backbone: str, reuse_head: bool) -> Tra
                     name=backbone, tokenizer=config.tokenizer, dropout=config.dropout, reuse_heads=reuse_head
                 ),
                 tasks=[config.task],
+                user_tasks=config.user_tasks,
                 data=config.data,
                 optimizer=config.optimizer,
                 algorithms=config.algorithms,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,28 @@ def name_starts(config: ProtocolConfig) -> dict[str, str]:
 
 
 def describe_starts(starts: Mapping[str, str]) -> list[Start]:
-    """What is known of each start; the first is the reference."""
+    """What is known of each start; the first is the reference.
+
+    Runs that differ in their strategy are told apart by that alone, others by how many tasks they have learned.
+    """
     reference = next(iter(starts))
-    return [_describe(label, source, label == reference) for label, source in starts.items()]
+    described = [_describe(label, source, label == reference) for label, source in starts.items()]
+    if len({start.strategy for start in described if start.strategy is not None}) > 1:
+        return [replace(start, tasks=None) for start in described]
+    return [replace(start, strategy=None) for start in described]
 
 
 def _describe(label: str, source: str, reference: bool) -> Start:
     if _is_run(source):
         config = _run_config(source)
-        strategy = config["data"]["strategy"].lower()
-        return Start(label, source, reference, len(config["tasks"]), strategy, _unfinished(Path(source), config))
+        return Start(
+            label,
+            source,
+            reference,
+            tasks=len(config["tasks"]),
+            strategy=config["data"]["strategy"].lower(),
+            unfinished=_unfinished(Path(source), config),
+        )
     heads = Path(source) / HEADS_JSON
     if heads.is_file():
         return Start(label, source, reference, len(json.loads(heads.read_text(encoding="utf-8"))["tasks"]))

@@ -68,7 +68,7 @@ def study_runs(config: StudyConfig) -> dict[str, TrainConfig]:
     Raises:
         ConfigError: One of them cannot be run.
     """
-    base = cast(DictConfig, OmegaConf.merge(read_keys(config.base, ()), config.overrides))
+    base = cast(DictConfig, OmegaConf.merge(read_keys(config.base), config.overrides))
     variants = config.variants
     if config.nested_tasks is not None:
         variants = _nested(config.nested_tasks, list(base["tasks"]))

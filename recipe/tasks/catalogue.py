@@ -1,7 +1,8 @@
 """The one place that lists the tasks: what each dataset is as a learning problem, and where its data is.
 
 Everything else asks the catalogue. Facts (labels in the Hub's integer order, configurations, splits) come from the
-datasets' cards and loading scripts; the 46 pre-finetuning tasks are those of MUPPET (arXiv 2101.11038, appendix).
+datasets' cards and loading scripts; the 46 pre-finetuning tasks are those of MUPPET (arXiv 2101.11038, appendix). A
+user's own tasks stand beside them in processes where they are registered.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ class UnknownTask(UserError):
     """A task key that the catalogue does not have."""
 
 
+class TaskConflict(UserError):
+    """A user's task whose key is taken."""
+
+
 _TASKS = (
     *classification.TASKS,
     *summarization.TASKS,
@@ -28,18 +33,59 @@ _TASKS = (
 CATALOGUE: dict[str, Task] = {task.key: task for task in _TASKS}
 PREFINETUNE_TASKS: tuple[str, ...] = tuple(task.key for task in _TASKS if task.prefinetune)
 
+_registered: dict[str, Task] = {}
+
+
+def register(task: Task) -> None:
+    """Makes a user's task known in this process: from then on it is a task like the catalogue's.
+
+    A configuration that is parsed and a source that is opened register their tasks, so every process that has one of
+    them knows the tasks, and a checkpoint, which holds its configuration, brings them along. The same learning problem
+    may come again, from a moved file or with other splits; the last one counts.
+
+    Raises:
+        TaskConflict: The key is the catalogue's, or that of another learning problem.
+    """
+    if task.key in CATALOGUE:
+        raise TaskConflict(f"task {task.key!r} is the catalogue's: give yours another key")
+    known = _registered.get(task.key, task)
+    for name in ("family", "labels", "choices", "metrics"):
+        before, now = getattr(known, name), getattr(task, name)
+        if before != now:
+            raise TaskConflict(
+                f"task {task.key!r} is defined twice, with {name} {before} and {now}: give one of them another key"
+            )
+    _registered[task.key] = task
+
+
+def known_tasks() -> dict[str, Task]:
+    """The catalogue's tasks, then those that were registered."""
+    return CATALOGUE | _registered
+
 
 def get_task(key: str) -> Task:
-    """The catalogue's entry for ``key``.
+    """The entry for ``key``.
 
     Raises:
         UnknownTask: No such task; the message names the nearest key.
     """
-    if key not in CATALOGUE:
-        near = difflib.get_close_matches(key, CATALOGUE, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(CATALOGUE)}"
+    known = known_tasks()
+    if key not in known:
+        near = difflib.get_close_matches(key, known, n=1)
+        own = "describe one of your own in user_tasks"
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}; {own}"
         raise UnknownTask(f"unknown task {key!r}: {hint}")
-    return CATALOGUE[key]
+    return known[key]
 
 
-__all__ = ["CATALOGUE", "PREFINETUNE_TASKS", "Family", "Task", "UnknownTask", "get_task"]
+__all__ = [
+    "CATALOGUE",
+    "PREFINETUNE_TASKS",
+    "Family",
+    "Task",
+    "TaskConflict",
+    "UnknownTask",
+    "get_task",
+    "known_tasks",
+    "register",
+]

@@ -174,7 +174,7 @@ def _build_metric(task: Task, name: str) -> Metric:
         names = ", ".join(known) or "none yet"
         raise ValueError(
             f"task {task.key!r}: no metric {name!r} for family {task.family.value!r} (known: {names}); "
-            "correct the task's entry in the catalogue, or add the metric to recipe.tasks.metrics"
+            "correct the task's metrics, or add this one to recipe.tasks.metrics"
         )
     if task.family is not Family.CLASSIFICATION:
         return MeanScore(known[name])

@@ -33,7 +33,7 @@ class Task:
         choices: Number of choices where the dataset fixes it, else None (it varies, or there are none).
         train_split: The source's split to train on.
         evaluation_splits: The source's splits that can serve for validation, best first.
-        prefinetune: One of the 46 (True) or downstream only (False).
+        prefinetune: One of the 46 (True), or downstream only or a user's own (False).
 
     A split's name may say how it is made of the source's own: ``dev_r1+dev_r2`` joins two, and ``train#validation`` is
     the part of ``train`` that is set aside where a dataset has no other split (:mod:`data_prep.sources.derived`).
@@ -67,8 +67,8 @@ class Task:
 ACCURACY = ("accuracy",)
 FALSE_TRUE = ("False", "True")
 NLI = ("entailment", "neutral", "contradiction")
-_SPAN = ("f1", "exact_match")
-_ROUGE = ("rougeL", "rouge1", "rouge2")
+SPAN = ("f1", "exact_match")
+ROUGE = ("rougeL", "rouge1", "rouge2")
 
 
 def classification(
@@ -82,8 +82,8 @@ def commonsense(key: str, origin: Origin, choices: int | None, **rest) -> Task:
 
 
 def mrc(key: str, origin: Origin) -> Task:
-    return Task(key, Family.MRC, origin, _SPAN)
+    return Task(key, Family.MRC, origin, SPAN)
 
 
 def summarization(key: str, origin: Origin, **rest) -> Task:
-    return Task(key, Family.SUMMARIZATION, origin, _ROUGE, **rest)
+    return Task(key, Family.SUMMARIZATION, origin, ROUGE, **rest)
