@@ -9,7 +9,7 @@ N examples of T tasks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -70,8 +70,14 @@ class Examples:
 
     def take(self, ids: Ids) -> Examples:
         """The examples with these ids alone, numbered anew in their order."""
-        own = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Examples(**{name: None if column is None else column[ids] for name, column in own.items()})
+        return Examples(
+            self.task[ids],
+            self.rows[ids],
+            self.encoder_tokens[ids],
+            self.decoder_tokens[ids],
+            self.generates[ids],
+            None if self.shard is None else self.shard[ids],
+        )
 
     @property
     def padded_tokens(self) -> NDArray[np.int64]:
