@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from itertools import groupby
 
 from recipe.errors import UserError
 from recipe.export import export
+from recipe.export.head_folders import describe_reasons
 
 
 def main() -> None:
@@ -37,8 +37,8 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    for reason, names in groupby(sorted(reasons, key=reasons.__getitem__), key=reasons.__getitem__):
-        print(f"only in heads.safetensors: {', '.join(names)} ({reason})")
+    for line in describe_reasons(reasons):
+        print(f"only in heads.safetensors: {line}")
     print(f"written: {arguments.folder}. Load it with AutoModel.from_pretrained({arguments.folder!r})")
 
 

@@ -1,21 +1,23 @@
-"""The exported folder: backbone, tokenizer, and every head's weights beside them."""
+"""The exported folder: backbone, tokenizer, the heads beside them and as folders, and a model card."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from safetensors.torch import save_file
 from transformers.modeling_utils import PreTrainedModel
 
 from recipe.algorithms.r3f import find_projections, remove_spectral_norm
-from recipe.checkpoint import BEST_OR_LATEST, find_checkpoint, read_checkpoint
+from recipe.checkpoint import BEST_OR_LATEST, Checkpoint, find_checkpoint, read_checkpoint
 from recipe.errors import UserError
-from recipe.export.head_folders import choose_heads, write_head_folder
-from recipe.models import HEADS_JSON, HEADS_WEIGHTS, describe_heads, restore_model
+from recipe.export.card import model_card
+from recipe.export.head_folders import HeadClass, choose_heads, write_head_folder
+from recipe.models import HEADS_JSON, HEADS_WEIGHTS, MultitaskModel, describe_heads, restore_model
+from recipe.report.results import RESULTS, TaskResult, load_results, load_steps
 
 
 def export(source: str | Path, folder: str | Path, heads: Collection[str] | None = None) -> dict[str, str]:
@@ -37,28 +39,45 @@ def export(source: str | Path, folder: str | Path, heads: Collection[str] | None
     folder = Path(folder)
     if folder.exists():
         raise UserError(f"{folder} exists already: remove it or choose another folder")
-    loaded = read_checkpoint(find_checkpoint(Path(source), BEST_OR_LATEST) if Path(source).is_dir() else source)
-    model, _, tokenizer = restore_model(loaded)
+    checkpoint = read_checkpoint(find_checkpoint(Path(source), BEST_OR_LATEST) if Path(source).is_dir() else source)
+    model, config, _ = restore_model(checkpoint)
     remove_spectral_norm(find_projections(model.network))
-    backbone, own_heads = model.network.backbone, model.network.heads
-    chosen, reasons = choose_heads(backbone.config.model_type, list(own_heads.keys()), loaded.tasks, heads)
+    names, kind = list(model.network.heads.keys()), model.network.backbone.config.model_type
+    classes, reasons = choose_heads(kind, names, checkpoint.tasks, heads)
+    card = model_card(checkpoint, config, classes, reasons, _scores(checkpoint))
     beside = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
     try:
         beside.mkdir(parents=True)
-        _save_backbone(backbone, beside)
-        tokenizer.save_pretrained(beside)
-        save_file(
-            {name: weight.contiguous() for name, weight in own_heads.state_dict().items()}, beside / HEADS_WEIGHTS
-        )
-        (beside / HEADS_JSON).write_text(json.dumps(describe_heads(loaded.tasks, loaded.batch), indent=2) + "\n")
-        for name, form in chosen.items():
-            write_head_folder(beside, name, form, own_heads[name].state_dict(), loaded.tokenizer)
+        _write(beside, checkpoint, model, classes)
+        (beside / "README.md").write_text(card, encoding="utf-8")
         beside.rename(folder)
     except OSError as error:
         raise UserError(f"cannot write {folder} ({error.strerror}): choose a folder that you can write") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return reasons
+
+
+def _write(folder: Path, checkpoint: Checkpoint, model: MultitaskModel, classes: Mapping[str, HeadClass]) -> None:
+    _save_backbone(model.network.backbone, folder)
+    model.tokenizer.save_pretrained(folder)
+    heads = model.network.heads
+    save_file({name: weight.contiguous() for name, weight in heads.state_dict().items()}, folder / HEADS_WEIGHTS)
+    described = describe_heads(checkpoint.tasks, checkpoint.batch)
+    (folder / HEADS_JSON).write_text(json.dumps(described, indent=2) + "\n")
+    labels = {task["key"]: task["labels"] for task in described["tasks"]}
+    for name, form in classes.items():
+        weights = heads[name].state_dict()
+        write_head_folder(folder, name, form, weights, labels.get(name, ()), checkpoint.tokenizer)
+
+
+def _scores(checkpoint: Checkpoint) -> list[TaskResult]:
+    """What the evaluation of the run found, if it was of these weights."""
+    path = checkpoint.path.parent.parent / RESULTS
+    try:
+        return load_results(path) if path.is_file() and load_steps(path) == checkpoint.batch else []
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _save_backbone(backbone: PreTrainedModel, folder: Path) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from recipe.tasks import Family, get_task
 HEADS = "heads"  # the folder of them in an export
 WEIGHTS = "model.safetensors"  # the backbone's in an export, all in one file
 _BACKBONE, _HEAD, _INDEX = "backbone.safetensors", "head.safetensors", f"{WEIGHTS}.index.json"
+_OUTPUT_LAYER = ("final_logits_bias", "lm_head.weight")  # an encoder-decoder's, which only its generating class has
 
 
 @dataclass(frozen=True)
@@ -135,16 +137,28 @@ def choose_heads(
     return {name: found[name] for name in names if name in found}, reasons
 
 
+def describe_reasons(reasons: Mapping[str, str]) -> list[str]:
+    """Heads that cannot have a folder, a line for each reason: ``cola, mnli (the reason)``."""
+    by_reason = groupby(sorted(reasons, key=reasons.__getitem__), key=reasons.__getitem__)
+    return [f"{', '.join(names)} ({reason})" for reason, names in by_reason]
+
+
 def write_head_folder(
-    export: Path, name: str, form: HeadClass, weights: Mapping[str, Tensor], tokenizer_files: Collection[str]
+    export: Path,
+    name: str,
+    form: HeadClass,
+    weights: Mapping[str, Tensor],
+    labels: Sequence[str],
+    tokenizer_files: Collection[str],
 ) -> None:
     """Writes ``heads/<name>`` in an exported folder that is otherwise complete.
 
     Args:
         export: Has config.json, model.safetensors with the names of a model that has a head, and the tokenizer.
-        name: Of the head: its task's, or its family's where tasks share it.
+        name: Of the head.
         form: The class that the folder is to be loaded as.
         weights: The head's, by our names.
+        labels: Names of its classes in their order; empty for a head without classes.
         tokenizer_files: Names of the tokenizer's files in the export.
     """
     folder = export / HEADS / name
@@ -157,24 +171,15 @@ def write_head_folder(
     with safe_open(export / WEIGHTS, framework="pt") as file:
         inherited = [key for key in file.keys() if key not in _OUTPUT_LAYER]  # noqa: SIM118 (not a dictionary)
     index = {
-        "metadata": {"total_size": sum(path.stat().st_size for path in (folder / _BACKBONE, folder / _HEAD))},
+        "metadata": {"total_size": sum((folder / file).stat().st_size for file in (_BACKBONE, _HEAD))},
         "weight_map": {**dict.fromkeys(inherited, _BACKBONE), **dict.fromkeys(own, _HEAD)},
     }
     (folder / _INDEX).write_text(json.dumps(index, indent=2) + "\n")
     config = AutoConfig.from_pretrained(export)
-    config.update({**_labels(name, form), **form.options, "architectures": [form.name]})
+    config.update({"num_labels": len(weights["out_proj.weight"]), "architectures": [form.name], **form.options})
+    if labels:
+        config.update({"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}})
     config.save_pretrained(folder)
-
-
-_OUTPUT_LAYER = ("final_logits_bias", "lm_head.weight")  # an encoder-decoder's, which its other classes have not
-
-
-def _labels(name: str, form: HeadClass) -> dict[str, Any]:
-    """The configuration's labels: the catalogue's in the head's order; for other heads only how many outputs."""
-    if form.name.endswith("ForSequenceClassification"):
-        labels: Sequence[str] = get_task(name).labels
-        return {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
-    return {"num_labels": 2 if form.name.endswith("ForQuestionAnswering") else 1}
 
 
 def _their_name(key: str, form: HeadClass) -> str:

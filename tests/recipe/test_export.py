@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
+from huggingface_hub import ModelCard
 from omegaconf import OmegaConf
 from transformers import (
     AutoModelForMultipleChoice,
@@ -23,16 +26,19 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.pipelines import pipeline
 
 from recipe.checkpoint import BEST, CheckpointError, RunRecord, read_checkpoint
-from recipe.config import parse_config, save_config
+from recipe.config import load_config, parse_config, save_config
 from recipe.data.loader import build_evaluation_data
 from recipe.data.microbatch import IGNORE, Microbatch
 from recipe.data.store import open_store
 from recipe.data.tokenizer import load_tokenizer
 from recipe.errors import UserError
 from recipe.export import export, exported_start
+from recipe.export.card import base_model
+from recipe.export.head_folders import choose_heads
 from recipe.models import MultitaskModel, build_model, restore_model
 from recipe.models.backbone import load_backbone
 from recipe.models.heads import valid_positions
+from recipe.report.results import TaskResult, save_results
 from recipe.tasks import Family, get_task
 from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, TINY
 
@@ -65,7 +71,7 @@ def checkpoint(run_yaml: Path, tiny_tokenizer_folder: str, tmp_path: Path) -> Ch
                     weight += 0.1 * torch.randn(weight.shape)  # predictions far from uniform
         backbone_config = model.network.backbone.config.to_json_string(use_diff=False)
         record = RunRecord(save_config(config), tasks, backbone_config, tokenizer).state_dict()
-        timestamp = {"Timestamp": {"batch": 5}}
+        timestamp = {"Timestamp": {"batch": 5, "sample": 240}}
         state = {"model": model.state_dict(), "callbacks": [("RunRecord", record)], "timestamp": timestamp}
         torch.save({"state": state}, tmp_path / f"{kind}.pt")
         return tmp_path / f"{kind}.pt"
@@ -129,11 +135,12 @@ def test_every_heads_folder_gives_the_checkpoints_logits(kind, checkpoint, batch
     assert compared == (every - cannot) | ({"summarization"} if kind == "bart" else set())
 
 
-def test_a_backbone_without_fitting_classes_is_exported_without_folders(checkpoint, tmp_path):
-    path = checkpoint("modernbert")
-    assert set(export(path, tmp_path / "exported")) == {"cola", "mnli", "cb", "commonsense", "mrc"}
-    assert same_weights(str(tmp_path / "exported"), path)
-    assert not (tmp_path / "exported" / "heads").exists()
+def test_a_backbone_without_fitting_classes_has_reasons_instead_of_folders():
+    every = ["cola", "commonsense", "mrc"]
+    for kind, reason in (("modernbert", "layer norm"), ("some-other-model", "no class of transformers is known")):
+        classes, reasons = choose_heads(kind, every, ["cola", "copa", "squad"], None)
+        assert not classes and list(reasons) == every
+        assert reason in reasons["cola"]
 
 
 def test_heads_folders_share_the_backbone_and_speak_the_catalogues_labels(checkpoint, tmp_path):
@@ -183,6 +190,55 @@ def compare_logits(ours: MultitaskModel, theirs: PreTrainedModel, batches: list[
             close(theirs(**inputs, labels=segment["target_ids"]).logits[real], output["logits"][real])
         else:
             close(theirs(**inputs).logits, output["logits"])
+
+
+@pytest.mark.parametrize("kind", ["roberta", "bart"])
+def test_the_model_cards_code_runs_and_its_metadata_is_what_the_hub_reads(kind, checkpoint, tmp_path, monkeypatch):
+    export(checkpoint(kind), tmp_path / "exported")
+    card = (tmp_path / "exported" / "README.md").read_text()
+    monkeypatch.chdir(tmp_path / "exported")
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", card, re.DOTALL):
+        exec(block, names)
+    assert names["label"] in get_task("cola").labels
+    assert {"roberta": "choice", "bart": "summary"}[kind] in names
+    metadata = ModelCard.load(tmp_path / "exported" / "README.md").data.to_dict()
+    assert [metadata[key] for key in ("language", "license", "library_name")] == ["en", "other", "transformers"]
+    assert metadata["pipeline_tag"] == {"roberta": "feature-extraction", "bart": "summarization"}[kind]
+    assert {"nyu-mll/glue", "rajpurkar/squad"} <= set(metadata["datasets"])
+    assert "base_model" not in metadata  # random weights
+
+
+def test_the_model_card_has_tasks_settings_and_no_scores_of_other_weights(checkpoint, run, tmp_path):
+    score = TaskResult(
+        "cb", "classification", 56, {"accuracy": 0.8125}, "accuracy", {"accuracy": 0.5}, "constant class"
+    )
+    for steps, there in ((4, False), (None, False), (5, True)):
+        save_results(run / "results.json", [score], "tiny", steps)
+        export(run, tmp_path / str(steps), [])
+        card = (tmp_path / str(steps) / "README.md").read_text()
+        assert ("| cb | accuracy | 81.2 | 50.0 | constant class | 56 |" in card) is there
+    cb = "[aps/super_glue](https://huggingface.co/datasets/aps/super_glue)"
+    assert f"| cb | classification | {cb} | 250 | unclear |  |" in card
+    assert "5 optimiser steps, 240 examples" in card
+    assert "| `optimizer.lr` | 0.001 |" in card
+    assert str(tmp_path) not in card  # nobody else's business
+
+
+def test_the_base_model_is_a_hub_name_or_left_out(run_yaml, tmp_path, monkeypatch):
+    config = load_config(run_yaml)
+    (tmp_path / "exported" / "roberta_base").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for name, expected in {
+        "": None,
+        "roberta-base": "roberta-base",
+        "facebook/muppet-roberta-base": "facebook/muppet-roberta-base",
+        "exported/roberta_base": None,
+        "/models/roberta": None,
+        "../roberta": None,
+    }.items():
+        config.backbone.name = name
+        assert base_model(config) == expected
 
 
 def test_a_run_is_a_start_by_its_best_checkpoint_exported_once(run: Path):
