@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
 
 from recipe.checkpoint import Checkpoint
 from recipe.config import TrainConfig
@@ -191,22 +192,25 @@ _DATA = ("strategy", "step_examples", "weighting", "temperature", "max_examples_
 
 def _settings(config: TrainConfig) -> str:
     """What decides what is learned; neither paths nor what only decides how fast."""
-    every = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
-    assert isinstance(every, dict)
-    chosen = {
-        **{key: every[key] for key in ("seed", "max_duration")},
-        "data": {key: every["data"][key] for key in _DATA},
-        **{key: every[key] for key in ("optimizer", "algorithms")},
-        "backbone": {"dropout": every["backbone"]["dropout"]},
+    chosen: dict[str, Any] = {
+        "seed": config.seed,
+        "max_duration": config.max_duration,
+        "backbone": {"dropout": config.backbone.dropout},
+        "data": {key: getattr(config.data, key) for key in _DATA},
+        "optimizer": asdict(config.optimizer),
+        "algorithms": asdict(config.algorithms),
     }
     rows = [(f"`{key}`", str(value)) for key, value in _flat(chosen) if value is not None]
     return markdown_table(("key", "value"), rows, "ll")
 
 
-def _flat(nested: Mapping[Any, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     pairs = []
     for key, value in nested.items():
-        pairs += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
+        if isinstance(value, Mapping):
+            pairs += _flat(value, f"{prefix}{key}.")
+        else:
+            pairs.append((f"{prefix}{key}", value.value if isinstance(value, Enum) else value))
     return pairs
 
 

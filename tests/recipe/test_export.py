@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -33,6 +34,7 @@ from recipe.data.store import open_store
 from recipe.data.tokenizer import load_tokenizer
 from recipe.errors import UserError
 from recipe.export import export, exported_start
+from recipe.export.__main__ import main
 from recipe.export.card import base_model
 from recipe.export.head_folders import choose_heads
 from recipe.models import MultitaskModel, build_model, restore_model
@@ -154,6 +156,20 @@ def test_heads_folders_share_the_backbone_and_speak_the_catalogues_labels(checkp
     assert {entry["label"] for entry in found} == set(get_task("cb").labels)
 
 
+def test_the_command_says_what_it_wrote_and_what_it_could_not(checkpoint, tmp_path, monkeypatch, capsys):
+    arguments = ["recipe.export", str(checkpoint("bart")), str(tmp_path / "exported")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    main()
+    said = capsys.readouterr().out
+    assert f"written: {arguments[2]}" in said and "commonsense (transformers has no BartForMultipleChoice)" in said
+    monkeypatch.setattr(sys, "argv", [*arguments[:2], str(tmp_path / "plain"), "--heads", "none"])
+    main()
+    assert not (tmp_path / "plain" / "heads").exists()
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "exists already" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("kind", "head", "message"),
     [
@@ -221,7 +237,7 @@ def test_the_model_card_has_tasks_settings_and_no_scores_of_other_weights(checkp
     cb = "[aps/super_glue](https://huggingface.co/datasets/aps/super_glue)"
     assert f"| cb | classification | {cb} | 250 | unclear |  |" in card
     assert "5 optimiser steps, 240 examples" in card
-    assert "| `optimizer.lr` | 0.001 |" in card
+    assert "| `optimizer.lr` | 0.001 |" in card and "| `data.strategy` | mixed |" in card
     assert str(tmp_path) not in card  # nobody else's business
 
 
