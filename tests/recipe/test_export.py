@@ -64,7 +64,8 @@ def checkpoint(run_yaml: Path, tiny_tokenizer_folder: str, tmp_path: Path) -> Ch
 
     def write(kind: str) -> Path:
         tasks: list[str] = list(MINIATURE_TASKS) if kind == "bart" else ENCODER_TASKS
-        given = {"backbone": {"config": TINY[kind], "tokenizer": tiny_tokenizer_folder}, "tasks": tasks}
+        backbone = TINY[kind.removeprefix("xlm-")] | {"model_type": kind}
+        given = {"backbone": {"config": backbone, "tokenizer": tiny_tokenizer_folder}, "tasks": tasks}
         config = parse_config(OmegaConf.create(yaml.safe_load(run_yaml.read_text()) | given), kind)
         model = build_model(config, tokenizer)
         with torch.no_grad():
@@ -108,7 +109,7 @@ def inputs_of(microbatch: Microbatch, kind: str) -> dict[str, torch.Tensor]:
     return {name: microbatch[name] for name in names}
 
 
-@pytest.mark.parametrize("kind", ["roberta", "bert", "deberta-v2", "electra", "bart"])
+@pytest.mark.parametrize("kind", ["roberta", "xlm-roberta", "bert", "deberta-v2", "electra", "bart"])
 def test_every_heads_folder_gives_the_checkpoints_logits(kind, checkpoint, batches, tmp_path):
     path = checkpoint(kind)
     reasons = export(path, tmp_path / "exported")
