@@ -80,6 +80,7 @@ class Checkpoint:
         backbone_config: The backbone's Hugging Face configuration as JSON.
         tokenizer: The tokenizer's files by name.
         batch: Optimiser steps taken.
+        examples: Seen in them, each as often as it was.
     """
 
     path: Path
@@ -89,6 +90,7 @@ class Checkpoint:
     backbone_config: str
     tokenizer: dict[str, str]
     batch: int
+    examples: int
 
 
 # Random states, times and versions, which Composer stores as objects. Nothing else is let in.
@@ -110,7 +112,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         state = content["state"]
         record = dict(state["callbacks"])["RunRecord"]
         weights = {name.removeprefix("network."): value for name, value in state["model"].items()}
-        return Checkpoint(path, weights, batch=state["timestamp"]["Timestamp"]["batch"], **record)
+        time = state["timestamp"]["Timestamp"]
+        return Checkpoint(path, weights, batch=time["batch"], examples=time["sample"], **record)
     except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError, TypeError, OSError) as error:
         raise CheckpointError(f"{path} is not a checkpoint of this recipe or is damaged ({error})") from error
 
@@ -138,7 +141,7 @@ def find_checkpoint(run: Path, which: str) -> Path:
     best, latest = folder / BEST, latest_checkpoint(folder)
     named = {"best": best, "latest": latest, BEST_OR_LATEST: best if best.is_file() else latest}
     path = named.get(which, Path(which))
-    if path is None or not path.is_file():
+    if path is None or not path.exists():
         wanted = "" if which == BEST_OR_LATEST else f" {which!r}"
         raise CheckpointError(f"no checkpoint{wanted} in {run}: give the folder of a run that has trained, or a file")
     return path

@@ -94,11 +94,13 @@ def score_run(run: Path, checkpoint: str, store: str | None = None, max_examples
     Raises:
         CheckpointError: The run has no such checkpoint.
     """
-    scored = score_checkpoint(find_checkpoint(run, checkpoint), store, max_examples)
+    path = find_checkpoint(run, checkpoint)
+    scored = score_checkpoint(path, store, max_examples)
     metrics = run / "metrics.jsonl"
     if dist.get_global_rank() == 0:
         results = [one.result for one in scored.values()]
-        return write_report(run, results, run.name, metrics if metrics.is_file() else None)
+        steps = read_checkpoint(path).batch
+        return write_report(run, results, run.name, metrics if metrics.is_file() else None, steps)
     return run / "report.md"
 
 

@@ -37,7 +37,7 @@ def exported_start(start: str) -> str:
             folder.parent.mkdir(exist_ok=True)
             with FileLock(folder.with_name(f".{folder.name}.lock")):
                 if not folder.is_dir():
-                    export(checkpoint, folder)
+                    export(checkpoint, folder, heads=())
         except OSError as error:
             raise UserError(
                 f"cannot write {folder} ({error.strerror}): export {run} to a folder that you can write, "

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from recipe.report.files import write_text
 
+RESULTS = "results.json"  # in a run's folder
+
 
 @dataclass(frozen=True)
 class TaskResult:
@@ -76,14 +78,27 @@ def in_report_order(results: Sequence[TaskResult]) -> list[TaskResult]:
     return sorted(results, key=lambda result: (result.family, result.task))
 
 
-def save_results(path: Path, results: Sequence[TaskResult], run_name: str) -> None:
-    """Writes ``results.json``: the run's name, the aggregate and every result."""
+def save_results(path: Path, results: Sequence[TaskResult], run_name: str, steps: int | None = None) -> None:
+    """Writes ``results.json``: the run's name, the steps behind its weights, the aggregate and every result."""
     content = {
         "run_name": run_name,
+        "steps": steps,
         "aggregate": aggregate(results),
         "results": [asdict(result) for result in in_report_order(results)],
     }
     write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def load_steps(path: Path) -> int | None:
+    """After how many optimiser steps the weights were that a results file scores; None where it does not say.
+
+    Raises:
+        ValueError: The file is not a results file.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get("steps")
+    except (json.JSONDecodeError, AttributeError) as error:
+        raise ValueError(f"{path}: not a results file ({error!r}); write it again with an evaluation") from error
 
 
 def load_results(path: Path) -> list[TaskResult]:

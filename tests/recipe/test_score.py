@@ -16,7 +16,7 @@ from recipe.checkpoint import BEST, CheckpointError, latest_checkpoint, read_che
 from recipe.config import load_config
 from recipe.export import export
 from recipe.models import restore_model
-from recipe.report import load_results
+from recipe.report import load_results, load_steps
 from recipe.run_folder import RunFolderError
 from recipe.score import score_run
 from recipe.tasks import get_task
@@ -47,7 +47,10 @@ def finished_run(request, tmp_path_factory, miniature_store, tiny_tokenizer_fold
 def test_the_report_has_every_task_with_all_its_validation_examples(finished_run: Path, miniature_store: str):
     report = score_run(finished_run, "best")
     results = {result.task: result for result in load_results(finished_run / "results.json")}
-    tasks = read_checkpoint(finished_run / "checkpoints" / BEST).tasks
+    checkpoint = read_checkpoint(finished_run / "checkpoints" / BEST)
+    tasks = checkpoint.tasks
+    assert load_steps(finished_run / "results.json") == checkpoint.batch == 3
+    assert checkpoint.examples == pytest.approx(3 * 48, rel=0.1)
     assert list(results) == sorted(tasks, key=lambda key: (get_task(key).family.value, key))
     for key, result in results.items():
         (manifest,) = Path(miniature_store).glob(f"*/{key}/validation/manifest.json")

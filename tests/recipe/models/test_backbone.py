@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import AutoConfig, GPT2Config
+from transformers import AutoConfig, GPT2Config, RobertaForMaskedLM
 
 from recipe.models.backbone import BackboneError, build_backbone, load_backbone
 
@@ -16,6 +16,31 @@ def test_a_saved_backbone_loads_in_fp32_with_the_same_weights(network, kind, tmp
     assert loaded.state_dict().keys() == expected.keys()
     for name, tensor in loaded.state_dict().items():
         torch.testing.assert_close(tensor.half(), expected[name].half())
+
+
+def test_the_papers_own_weights_load_from_the_pickle_that_the_hub_has(network, tmp_path):
+    """facebook/muppet-roberta-base: RobertaForMaskedLM's old names and file format, nothing else."""
+    backbone = network("roberta").backbone
+    released = RobertaForMaskedLM(backbone.config)
+    released.roberta.load_state_dict(backbone.state_dict())
+    released.config.save_pretrained(tmp_path)
+    weights = {**released.state_dict(), "roberta.embeddings.position_ids": torch.arange(66)[None]}
+    torch.save(weights, tmp_path / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    loaded = load_backbone(str(tmp_path)).state_dict()
+    assert loaded.keys() == backbone.state_dict().keys()
+    assert all(torch.equal(value, loaded[name]) for name, value in backbone.state_dict().items())
+
+
+def test_code_in_a_pickle_of_weights_is_refused_and_not_run(network, tmp_path):
+    class Code:
+        def __reduce__(self):
+            return (tmp_path / "run").touch, ()
+
+    network("roberta").backbone.config.save_pretrained(tmp_path)
+    torch.save({"roberta.embeddings.word_embeddings.weight": Code()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(BackboneError, match=str(tmp_path)):
+        load_backbone(str(tmp_path))
+    assert not (tmp_path / "run").exists()
 
 
 def test_dropout_reaches_every_dropout_module(network, kind):
