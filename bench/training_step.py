@@ -1,30 +1,30 @@
 """What a training step costs, as ratios within one run: Composer and our callbacks, R3F, and the batch plan.
 
-    python bench/training_step.py                                     # the demo's model and shards (`make demo` first)
-    python bench/training_step.py yamls/minilm.yaml data.step_examples=256   # a few hundred for batches of one task
+    python bench/training_step.py        # the demo's model and shards (`make demo` first), two minutes
+    python bench/training_step.py yamls/minilm.yaml data.max_examples_per_task=null --ways mixed,fixed --rounds 8
 
-Five ways to train on the same examples take turns, an epoch of a few steps each:
+Five ways to train take turns, a few steps each; all see each task in proportion to its size:
 
-    bare loop       plain PyTorch over the microbatches of `mixed`: forward, log n scaling, backward, clipping, AdamW
-    mixed           our Trainer on those microbatches, with every callback and logger of a run
-    mixed + R3F     the same with R3F
-    heterogeneous   our Trainer, one task a microbatch
-    fixed batches   the bare loop as multi-task scripts write it: a batch is 16 examples of one task, padded to the
-                    longest
+    bare           plain PyTorch over the microbatches of `mixed`: forward, log n scaling, backward, clipping, AdamW
+    mixed          our Trainer on those microbatches, with every callback and logger of a run
+    r3f            the same with R3F
+    heterogeneous  our Trainer, one task a microbatch
+    fixed          the bare loop as multi-task scripts on Hugging Face's Trainer write it: a batch is 32 examples of one
+                   task, padded to the longest, and an update
 
-Threads: OMP_NUM_THREADS. The outcome is also written to bench/results/training_step.json.
+Threads: OMP_NUM_THREADS. The outcome is also written to bench/results/training_step_<yaml>.json.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,7 +36,7 @@ from torch.utils.data import DataLoader
 
 from recipe.config import TrainConfig, load_config, tokenizer_name
 from recipe.data.batch_plan import Strategy
-from recipe.data.loader import Planned, batches_of_microbatches, build_train_data
+from recipe.data.loader import MicrobatchDataset, Planned, batches_of_microbatches, build_train_data
 from recipe.data.microbatch import Batch, count_examples, count_tokens
 from recipe.data.remote import is_url
 from recipe.data.store import ShardStore, open_store
@@ -46,17 +46,20 @@ from recipe.optimizer import build_optimizer
 from recipe.run_folder import RunFolder
 from recipe.train import build_trainer
 
-STEPS, ROUNDS, FIXED = 4, 3, 16
-RESULTS = Path(__file__).with_name("results") / "training_step.json"
+FIXED = 32
+WAYS = ["bare", "mixed", "r3f", "heterogeneous", "fixed"]
+RESULTS = Path(__file__).with_name("results")
+
+Train = Callable[[list[Batch]], float]  # trains once on some batches and returns its seconds
 
 
-def bare_loop(config: TrainConfig, batches: list[Batch]) -> Callable[[], float]:
-    """A plain PyTorch loop; each call trains once on all batches and returns its seconds."""
+def bare_loop(config: TrainConfig) -> Train:
+    """A plain PyTorch loop."""
     model = build_model(config, load_tokenizer(tokenizer_name(config)))
     model.train()
     optimizer = build_optimizer(model, config.optimizer)
 
-    def train() -> float:
+    def train(batches: list[Batch]) -> float:
         start = time.perf_counter()
         for batch in batches:
             examples = count_examples(batch)
@@ -82,43 +85,59 @@ class EpochClock(Callback):
         self.seconds = time.perf_counter() - self.start
 
 
-def our_trainer(config: TrainConfig, batches: list[Batch], r3f: bool) -> Callable[[], float]:
-    """The recipe's Trainer; each call trains for an epoch of the batches and returns its seconds."""
+def our_trainer(config: TrainConfig, steps: int, r3f: bool) -> Train:
+    """The recipe's Trainer; the batches, each time so many, are an epoch."""
     config = replace(config, run_name=f"bench-{time.monotonic_ns()}")
     config = replace(config, algorithms=replace(config.algorithms, r3f=replace(config.algorithms.r3f, enabled=r3f)))
     model = build_model(config, load_tokenizer(tokenizer_name(config)))
-    loader = DataLoader(batches, batch_size=None, collate_fn=lambda batch: batch)  # pyright: ignore[reportArgumentType]
+    epoch: list[Batch] = [[]] * steps
+    loader = DataLoader(epoch, batch_size=None, collate_fn=lambda batch: batch)  # pyright: ignore[reportArgumentType]
     trainer = build_trainer(config, RunFolder.open(config), model, batches_of_microbatches(loader), {}, None)
     clock = EpochClock()
     trainer.state.callbacks.append(clock)
 
-    def train() -> float:
+    def train(batches: list[Batch]) -> float:
+        epoch[:] = batches
         trainer.fit(duration="1ep")
         return clock.seconds
 
     return train
 
 
-def train_loader(config: TrainConfig, store: ShardStore, strategy: Strategy) -> DataLoader:
+def planned_batches(config: TrainConfig, store: ShardStore, strategy: Strategy, count: int) -> list[Batch]:
+    """The first steps of an epoch."""
     settings = replace(config.data.plan(seed=0), strategy=strategy)
     tokenizer = load_tokenizer(tokenizer_name(config))
     data = build_train_data(store, settings, tokenizer, encoder_decoder=False, workers=0)
-    return cast(DataLoader, data.dataloader)
+    return list(islice(cast(Any, data.dataloader), count))
 
 
-def fixed_batches(config: TrainConfig, store: ShardStore) -> list[Batch]:
-    """The examples of ``mixed``'s steps, in batches of one task."""
-    loader = train_loader(config, store, Strategy.MIXED)
-    ids = np.concatenate([m.ids for step in islice(cast(Any, loader.batch_sampler), STEPS) for m in step])
-    ids = np.random.default_rng(0).permutation(ids)
-    dataset = loader.dataset
-    tasks = [ids[store.task_of[ids] == task] for task in np.unique(store.task_of[ids])]
-    cuts = [own[start : start + FIXED] for own in tasks for start in range(0, len(own), FIXED)]
-    return [[dataset[Planned(cut)]] for cut in cuts]
+def fixed_batches(config: TrainConfig, store: ShardStore, examples: int) -> list[Batch]:
+    """About so many examples in batches of one task, drawn from all that an epoch has.
+
+    Few batches drawn by chance could be cheaper or dearer than the epoch's, so they are taken evenly spaced from the
+    cheapest to the dearest, and shuffled.
+    """
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(store))
+    tasks = [order[store.task_of[order] == task] for task in range(len(store.tasks))]
+    epoch = [own[start : start + FIXED] for own in tasks for start in range(0, len(own), FIXED)]
+    rows, longest, _ = store.lengths.T
+    epoch.sort(key=lambda ids: rows[ids].sum() * longest[ids].max())
+    count = round(examples / len(store) * len(epoch))
+    chosen = ((np.arange(count) + 0.5) * len(epoch) / count).astype(int)
+    dataset = MicrobatchDataset(store, cast(int, load_tokenizer(tokenizer_name(config)).pad_token_id))
+    return [[dataset[Planned(epoch[place])]] for place in rng.permutation(chosen)]
+
+
+def deal(batches: list[Batch], rounds: int) -> list[list[Batch]]:
+    """Neighbouring batches to each round, as evenly as may be."""
+    cuts = [number * len(batches) // rounds for number in range(rounds + 1)]
+    return [batches[start:stop] for start, stop in pairwise(cuts)]
 
 
 def main() -> None:
-    yaml, *overrides = sys.argv[1:] or ["yamls/demo.yaml"]
+    arguments = parse_arguments()
     with tempfile.TemporaryDirectory() as folder:
         quiet = [
             f"runs={folder}/runs",
@@ -127,50 +146,70 @@ def main() -> None:
             "save_interval=1000ep",
             "run_name=bench",
         ]
-        config = load_config(yaml, [*overrides, *quiet])
+        config = load_config(arguments.yaml, [*arguments.overrides, *quiet])
         if not is_url(config.data.store) and not Path(config.data.store).is_dir():
             sys.exit(f"{config.data.store} is not there: run `make demo` first")
         tokenizer = load_tokenizer(tokenizer_name(config))
         store = open_store(config.data.store, tokenizer, config.tasks, "train", f"{folder}/cache")
-        mixed, heterogeneous = (
-            list(islice(train_loader(config, store, strategy), STEPS))
-            for strategy in (Strategy.MIXED, Strategy.HETEROGENEOUS)
-        )
-        fixed = fixed_batches(config, store)
-        ways = {
-            "bare loop": (mixed, bare_loop(config, mixed)),
-            "mixed": (mixed, our_trainer(config, mixed, r3f=False)),
-            "mixed + R3F": (mixed, our_trainer(config, mixed, r3f=True)),
-            "heterogeneous": (heterogeneous, our_trainer(config, heterogeneous, r3f=False)),
-            "fixed batches": (fixed, bare_loop(config, fixed)),
+        rounds = 1 + arguments.rounds  # the first one warms up
+        steps = rounds * arguments.steps
+        mixed = planned_batches(config, store, Strategy.MIXED, steps)
+        if len(mixed) < steps:
+            sys.exit(f"an epoch has {len(mixed)} steps, {rounds} rounds of {arguments.steps} take {steps}")
+        ways: dict[str, Callable[[], tuple[list[Batch], Train]]] = {
+            "bare": lambda: (mixed, bare_loop(config)),
+            "mixed": lambda: (mixed, our_trainer(config, arguments.steps, r3f=False)),
+            "r3f": lambda: (mixed, our_trainer(config, arguments.steps, r3f=True)),
+            "heterogeneous": lambda: (
+                planned_batches(config, store, Strategy.HETEROGENEOUS, steps),
+                our_trainer(config, arguments.steps, r3f=False),
+            ),
+            "fixed": lambda: (fixed_batches(config, store, sum(map(count_examples, mixed))), bare_loop(config)),
         }
-        rates: dict[str, list[float]] = {name: [] for name in ways}
-        for number in range(1 + ROUNDS):
-            for name, (batches, train) in ways.items():
-                seconds = train()
-                if number:  # the first round warms up
-                    rates[name].append(sum(map(count_examples, batches)) / seconds)
-    report(yaml, ways, {name: statistics.median(values) for name, values in rates.items()})
+        dealt: dict[str, list[list[Batch]]] = {}
+        trains: dict[str, Train] = {}
+        for name in arguments.ways:
+            batches, trains[name] = ways[name]()
+            dealt[name] = deal(batches, rounds)
+        seconds = dict.fromkeys(trains, 0.0)
+        for number in range(rounds):
+            for name, train in trains.items():
+                taken = train(dealt[name][number])
+                seconds[name] += taken if number else 0.0
+    measured = {name: [batch for part in parts[1:] for batch in part] for name, parts in dealt.items()}
+    report(Path(arguments.yaml), measured, seconds)
 
 
-def report(yaml: str, ways: dict[str, tuple[list[Batch], Callable[[], float]]], rates: dict[str, float]) -> None:
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("yaml", nargs="?", default="yamls/demo.yaml", help="configuration: model, data, steps")
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    parser.add_argument("--ways", type=lambda text: text.split(","), default=WAYS, help="comma-separated; with mixed")
+    parser.add_argument("--steps", type=int, default=4, help="of `mixed`, in a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    return parser.parse_intermixed_args()
+
+
+def report(yaml: Path, measured: dict[str, list[Batch]], seconds: dict[str, float]) -> None:
     """Print the table and write it as JSON."""
+    rates = {name: sum(map(count_examples, batches)) / seconds[name] for name, batches in measured.items()}
     rows = {}
-    for name, (batches, _) in ways.items():
+    for name, batches in measured.items():
         microbatches = [microbatch for batch in batches for microbatch in batch]
         padded = sum(microbatch["input_ids"].numel() for microbatch in microbatches)
         rows[name] = {
+            "examples": sum(map(count_examples, batches)),
             "examples a second": rates[name],
             "examples a second / mixed": rates[name] / rates["mixed"],
+            "padded tokens an example": padded / sum(map(count_examples, batches)),
             "real tokens": sum(map(count_tokens, batches)) / padded,
             "microbatches": len(microbatches),
         }
-    print(f"{'way':<16}{'examples/s':>12}{'/ mixed':>10}{'real tokens':>14}{'microbatches':>14}")
     for name, row in rows.items():
-        rate, ratio, real, microbatches = row.values()
-        print(f"{name:<16}{rate:>12.2f}{ratio:>10.2f}{real:>14.0%}{microbatches:>14}")
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"yaml": yaml, "threads": torch.get_num_threads(), "ways": rows}, indent=2) + "\n")
+        print(name, *(f"{what} {value:.2f}" for what, value in row.items()), sep="  ")
+    RESULTS.mkdir(exist_ok=True)
+    outcome = {"yaml": str(yaml), "threads": torch.get_num_threads(), "ways": rows}
+    (RESULTS / f"training_step_{yaml.stem}.json").write_text(json.dumps(outcome, indent=2) + "\n")
 
 
 if __name__ == "__main__":

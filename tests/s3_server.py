@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import boto3
@@ -41,10 +42,23 @@ class Bucket:
         self.server.start()
 
 
+class RequestCount(logging.Handler):
+    """Counts what the servers of this process are asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+        logging.getLogger("werkzeug").addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.count += 1
+
+
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     """A bucket named ``bucket``, found by this process's S3 clients; it keeps what earlier tests put there."""
     from data_prep import objects
+    from recipe.data import remote
 
     opened = Bucket()
     monkeypatch.setenv("S3_ENDPOINT_URL", opened.endpoint)
@@ -52,7 +66,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # no long waits where a test has stopped the server
-    objects._uploader.cache_clear()  # the client of an earlier test's server
+    objects._uploader.cache_clear()  # the clients of an earlier test's server
+    remote._idle.clear()
     opened.client().create_bucket(Bucket="bucket")
     yield opened
     opened.server.stop()

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from recipe.data.microbatch import IGNORE, Microbatch, Segment
 from recipe.tasks import Family, Task
@@ -25,23 +26,18 @@ def collate(examples: Sequence[tuple[Task, Stored]], pad_token_id: int) -> Micro
         examples: Task and stored columns of each; those of one task must be neighbours.
         pad_token_id: The tokenizer's padding id.
     """
-    rows = [row for _, stored in examples for row in _rows(stored)]
+    lengths = np.concatenate([stored["row_lengths"] for _, stored in examples])
     second = np.concatenate([stored["second"] for _, stored in examples])
-    lengths = np.array([len(row) for row in rows])
     position = np.arange(lengths.max())
     real = position < lengths[:, None]
     input_ids = np.full(real.shape, pad_token_id, np.int64)
-    input_ids[real] = np.concatenate(rows)
+    input_ids[real] = np.concatenate([stored["tokens"] for _, stored in examples])
     return Microbatch(
         input_ids=torch.from_numpy(input_ids),
         attention_mask=torch.from_numpy(real.astype(np.int64)),
         token_type_ids=torch.from_numpy((real & (position >= second[:, None])).astype(np.int64)),
         segments=_segments(examples),
     )
-
-
-def _rows(stored: Stored) -> list[np.ndarray]:
-    return np.split(stored["tokens"].astype(np.int64), np.cumsum(stored["row_lengths"])[:-1])
 
 
 def _segments(examples: Sequence[tuple[Task, Stored]]) -> list[Segment]:
@@ -65,25 +61,29 @@ def _segments(examples: Sequence[tuple[Task, Stored]]) -> list[Segment]:
 
 
 def _targets(family: Family, stored: list[Stored]) -> dict[str, Any]:
-    counts = torch.tensor([len(columns["row_lengths"]) for columns in stored])
     if family is Family.CLASSIFICATION:
-        return {"labels": torch.tensor([columns["label"] for columns in stored])}
+        return {"labels": _tensor([columns["label"] for columns in stored])}
+    counts = [len(columns["row_lengths"]) for columns in stored]
     if family is Family.COMMONSENSE:
-        return {"labels": torch.tensor([columns["label"] for columns in stored]), "choices": counts}
+        return {"labels": _tensor([columns["label"] for columns in stored]), "choices": _tensor(counts)}
     if family is Family.MRC:
         return {
-            "row_example": torch.repeat_interleave(torch.arange(len(stored)), counts),
-            "spans": _stack([columns["spans"] for columns in stored]),
-            "context": _stack([columns["context"] for columns in stored]),
+            "row_example": _tensor(np.repeat(np.arange(len(stored)), counts)),
+            "spans": _tensor(np.concatenate([columns["spans"] for columns in stored])),
+            "context": _tensor(np.concatenate([columns["context"] for columns in stored])),
         }
     if family is Family.SUMMARIZATION:
-        targets = [torch.from_numpy(columns["target"].astype(np.int64)) for columns in stored]
-        return {"target_ids": torch.nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=IGNORE)}
+        targets = [columns["target"] for columns in stored]
+        target_ids = np.full((len(targets), max(map(len, targets))), IGNORE, np.int64)
+        for row, target in zip(target_ids, targets, strict=True):
+            row[: len(target)] = target
+        return {"target_ids": _tensor(target_ids)}
     raise ValueError(f"family {family.value!r} is learned by fine-tuning only, not in pre-finetuning")
 
 
-def _stack(pairs: list[np.ndarray]) -> torch.Tensor:
-    return torch.from_numpy(np.concatenate(pairs).astype(np.int64).reshape(-1, 2))
+def _tensor(values: ArrayLike) -> torch.Tensor:
+    """int64, by way of NumPy: from a list it takes a third of the time of ``torch.tensor``."""
+    return torch.from_numpy(np.array(values, np.int64))
 
 
 def _reference(stored: Stored) -> dict[str, Any]:

@@ -7,8 +7,11 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
+from urllib.parse import urlparse
 
 from streaming.base.storage import CloudDownloader
 
@@ -18,6 +21,7 @@ _FULL_OR_SHUT = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+_idle: dict[tuple[str, str], list[CloudDownloader]] = defaultdict(list)  # by scheme and bucket
 
 
 def is_url(path: str) -> bool:
@@ -37,12 +41,30 @@ def fetch(path: str) -> bytes:
         OSError: A local file cannot be read; ``FileNotFoundError`` where there is none.
         Exception: Every cloud's client has exceptions of its own.
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        local = os.path.join(temporary, "file") if is_url(path) else path
-        if is_url(path):
-            CloudDownloader.direct_download(path, local)
-        with open(local, "rb") as file:
-            return file.read()
+    if not is_url(path):
+        return _read(path)
+    with tempfile.TemporaryDirectory() as folder, _borrow_downloader(path) as downloader:
+        downloader.download(path, f"{folder}/file")
+        return _read(f"{folder}/file")
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+@contextmanager
+def _borrow_downloader(url: str) -> Iterator[CloudDownloader]:
+    """A downloader for a URL's bucket that no other thread uses. It is kept for the next file: a new one's client takes
+    longer to make than a small file to fetch. One that failed is not used again.
+    """
+    idle = _idle[urlparse(url)[:2]]
+    try:
+        downloader = idle.pop()
+    except IndexError:
+        downloader = CloudDownloader.get(url)
+    yield downloader
+    idle.append(downloader)
 
 
 def fetch_patiently(attempt: Callable[[], T], path: str) -> T:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,17 +18,20 @@ import numpy as np
 from composer.utils import dist
 from filelock import FileLock
 from numpy.typing import NDArray
-from streaming import Stream, StreamingDataset
+from streaming import StreamingDataset
+from streaming.base.storage import CloudDownloader
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from recipe.data.manifest import SPLITS, Manifest, columns, token_dtype
 from recipe.data.remote import fetch_patiently, is_missing, is_url, store_root
+from recipe.data.shard_reader import VerifiedStream
 from recipe.data.stream_files import StoreError, StreamFiles, read_stream_files, stored_file
 from recipe.data.tokenizer import fingerprint, tokenizer_folder
 from recipe.tasks.catalogue import CATALOGUE, Task, get_task
 
 __all__ = ["Manifest", "ShardStore", "StoreError", "columns", "open_store", "token_dtype"]
 
+_THREADS = 8  # that open streams: a bucket's answers are waited for, while a client for each thread takes time to make
 _REMOTE = 1  # streaming's state of a shard that has not been fetched
 
 
@@ -147,7 +151,8 @@ def open_store(
         _check_folders(store, tokenizer, tasks, split)
     mark, root = fingerprint(tokenizer), f"{store}/{tokenizer_folder(tokenizer)}"
     again = _command(store, tokenizer, tasks)
-    opened = [_open(f"{root}/{task.key}/{split}", task, mark, again) for task in chosen]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        opened = list(pool.map(lambda task: _open(f"{root}/{task.key}/{split}", task, mark, again), chosen))
     return ShardStore(opened, os.path.abspath(os.path.expanduser(cache)), cache_limit)
 
 
@@ -219,9 +224,8 @@ def _check_sizes(folder: str, shards: list[dict[str, Any]], fix: str) -> None:
 
 def _stream(opened: Sequence[_Opened], cache: str, cache_limit: str | None) -> StreamingDataset:
     # The cache folder's name follows the content: a store that was converted again never meets its old shards.
-    streams = [
-        Stream(remote=one.files.folder, local=f"{cache}/{one.cache_name}", validate_hash="xxh64") for one in opened
-    ]
+    downloader = CloudDownloader.get(opened[0].files.folder)
+    streams = [VerifiedStream(one.files, f"{cache}/{one.cache_name}", downloader) for one in opened]
     try:
         with _alone_on_this_machine():
             return StreamingDataset(streams=streams, batch_size=1, shuffle=False, cache_limit=cache_limit)

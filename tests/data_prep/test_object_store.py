@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import random
 import threading
@@ -17,23 +16,11 @@ from data_prep import objects
 from recipe.data.store import open_store
 from recipe.data.tokenizer import load_tokenizer
 from tests.conftest import write_miniature
-from tests.s3_server import Bucket
+from tests.s3_server import Bucket, RequestCount
 
 pytestmark = pytest.mark.slow
 
 TASKS = ("cola", "rte", "copa", "squad", "xsum", "sciq")
-
-
-class RequestCount(logging.Handler):
-    """Counts what the server was asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-        logging.getLogger("werkzeug").addHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.count += 1
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from recipe.data import remote
 from recipe.data.store import ShardStore, StoreError, open_store
 from recipe.data.tokenizer import load_tokenizer, tokenizer_folder
 from recipe.train import train
-from tests.s3_server import Bucket
+from tests.s3_server import Bucket, RequestCount
 from tests.tiny_run import ENCODER_TASKS, final_weights
 
 pytestmark = pytest.mark.slow
@@ -131,6 +131,28 @@ def test_all_that_is_read_through_a_flaky_store_is_right(
     assert "Checksum failure" in caplog.text and "trying again in" in caplog.text
 
 
+def test_opening_asks_twice_for_each_small_file_and_reading_twice_for_each_shard(
+    url: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+):
+    requests = RequestCount()
+    store = open_store(url, tokenizer, ENCODER_TASKS, "train", str(tmp_path))
+    assert requests.count == 2 * 3 * len(ENCODER_TASKS)  # a client asks for an object's size, then for the object
+    for index in range(len(store)):
+        store[index]
+    assert requests.count == 2 * (3 * len(ENCODER_TASKS) + len(store.shard_sizes))
+
+
+def test_what_is_missing_in_a_bucket_is_named_in_the_tasks_order(
+    bucket: Bucket, url: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+):
+    for task in ("squad", "cb"):
+        bucket.client().delete_object(
+            Bucket="bucket", Key=f"store/{tokenizer_folder(tokenizer)}/{task}/train/lengths.npy"
+        )
+    with pytest.raises(StoreError, match=r"/cb/train/lengths\.npy: "):
+        open_store(url, tokenizer, ENCODER_TASKS, "train", str(tmp_path))
+
+
 def test_a_run_on_a_flaky_store_ends_with_the_same_weights(flaky: FlakyProxy, url: str, run_yaml: Path, tmp_path: Path):
     overrides = ["max_duration=3ba", "eval_interval=9ep"]
     train(load_config(run_yaml, [*overrides, "run_name=right"]))
@@ -146,11 +168,16 @@ def test_a_store_that_is_gone_for_a_moment_is_waited_for(
     right = open_store(miniature_store, tokenizer, ["cola"], "train", str(tmp_path / "right"))
     read = open_store(url, tokenizer, ["cola"], "train", str(tmp_path / "cache"))
     bucket.server.stop()
-    back = threading.Timer(2.0, bucket.restart)
+
+    def come_back_after_the_first_try() -> None:
+        while "cola/train: cannot be fetched" not in caplog.text:
+            time.sleep(0.01)
+        bucket.restart()
+
+    back = threading.Thread(target=come_back_after_the_first_try, daemon=True)
     back.start()
     _assert_equal(read, right)
     back.join()
-    assert "cola/train: cannot be fetched" in caplog.text
 
 
 def test_a_shard_that_is_wrong_in_the_store_is_never_read(
