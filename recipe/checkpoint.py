@@ -9,7 +9,8 @@ from __future__ import annotations
 import pickle
 import re
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -41,14 +42,23 @@ class RunRecord(Callback):
         tasks: Keys of the tasks.
         backbone_config: The backbone's Hugging Face configuration as a dictionary of plain values.
         tokenizer: Its files are stored as text.
+        labels: Class names by task.
     """
 
-    def __init__(self, config: str, tasks: list[str], backbone_config: str, tokenizer: PreTrainedTokenizerBase):
+    def __init__(
+        self,
+        config: str,
+        tasks: list[str],
+        backbone_config: str,
+        tokenizer: PreTrainedTokenizerBase,
+        labels: Mapping[str, Sequence[str]],
+    ):
         self._record = {
             "config": config,
             "tasks": list(tasks),
             "backbone_config": backbone_config,
             "tokenizer": tokenizer_files(tokenizer),
+            "labels": {task: list(names) for task, names in labels.items()},
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -78,6 +88,7 @@ class Checkpoint:
         backbone_config: The backbone's Hugging Face configuration as JSON.
         tokenizer: The tokenizer's files by name.
         batch: Optimiser steps taken.
+        labels: Class names by task; older checkpoints have none, nor tasks that need any.
     """
 
     path: Path
@@ -87,6 +98,7 @@ class Checkpoint:
     backbone_config: str
     tokenizer: dict[str, str]
     batch: int
+    labels: dict[str, list[str]] = field(default_factory=dict)
 
 
 # Random states, times and versions, which Composer stores as objects. Nothing else is let in.

@@ -70,7 +70,13 @@ def _baseline_inputs(task: Task, microbatch: Microbatch, model: MultitaskModel) 
     return []
 
 
-def evaluate_run(run: Path, checkpoint: str, store: str | None = None, max_examples: int | None = None) -> Path:
+def evaluate_run(
+    run: Path,
+    checkpoint: str,
+    store: str | None = None,
+    max_examples: int | None = None,
+    beam_search: bool = False,
+) -> Path:
     """Evaluates a checkpoint of a run and writes the report into the run's folder.
 
     Args:
@@ -78,6 +84,7 @@ def evaluate_run(run: Path, checkpoint: str, store: str | None = None, max_examp
         checkpoint: ``latest``, ``best`` or the path of one.
         store: Shard store, if it is not where the run read it.
         max_examples: Takes a fixed random sample of larger validation splits.
+        beam_search: Searches for summaries as their tasks say; else greedily, as the evaluations during training do.
 
     Raises:
         CheckpointError: The run has no such checkpoint.
@@ -85,6 +92,7 @@ def evaluate_run(run: Path, checkpoint: str, store: str | None = None, max_examp
     initialize_ranks()
     loaded = read_checkpoint(_find_checkpoint(run, checkpoint))
     model, config, tokenizer = restore_model(loaded)
+    model.beam_search = beam_search
     model = get_device(None).module_to_device(model)
     results = []
     with TemporaryDirectory() as cache:
@@ -124,10 +132,13 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of the run, runs/<name>")
     parser.add_argument("--checkpoint", default="latest", help="latest (default), best, or a checkpoint's path")
     parser.add_argument("--max-examples", type=int, help="a fixed random sample of larger validation splits")
+    parser.add_argument("--beam-search", action="store_true", help="search for summaries with the published settings")
     parser.add_argument("--store", help="shard store, if it is not where the run read it")
     arguments = parser.parse_args()
     try:
-        report = evaluate_run(arguments.run, arguments.checkpoint, arguments.store, arguments.max_examples)
+        report = evaluate_run(
+            arguments.run, arguments.checkpoint, arguments.store, arguments.max_examples, arguments.beam_search
+        )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -44,7 +44,9 @@ def export(checkpoint: str | Path, folder: str | Path) -> None:
         tokenizer.save_pretrained(beside)
         heads = {name: weight.contiguous() for name, weight in model.network.heads.state_dict().items()}
         save_file(heads, beside / HEADS_WEIGHTS)
-        (beside / HEADS_JSON).write_text(json.dumps(describe_heads(loaded.tasks, loaded.batch), indent=2) + "\n")
+        (beside / HEADS_JSON).write_text(
+            json.dumps(describe_heads(model.network.labels, loaded.batch), indent=2) + "\n"
+        )
         beside.rename(folder)
     except OSError as error:
         raise UserError(f"cannot write {folder} ({error.strerror}): choose a folder that you can write") from error

@@ -55,7 +55,7 @@ def _segments(examples: Sequence[tuple[Task, Stored]]) -> list[Segment]:
             family=task.family.value,
             rows=(row, row + n_rows),
             examples=(example, example + len(stored)),
-            **_targets(task.family, stored),
+            **_targets(task, stored),
         )
         if "reference" in stored[0]:
             segment["references"] = [_reference(columns) for columns in stored]
@@ -64,7 +64,8 @@ def _segments(examples: Sequence[tuple[Task, Stored]]) -> list[Segment]:
     return segments
 
 
-def _targets(family: Family, stored: list[Stored]) -> dict[str, Any]:
+def _targets(task: Task, stored: list[Stored]) -> dict[str, Any]:
+    family = task.family
     counts = torch.tensor([len(columns["row_lengths"]) for columns in stored])
     if family is Family.CLASSIFICATION:
         return {"labels": torch.tensor([columns["label"] for columns in stored])}
@@ -79,7 +80,21 @@ def _targets(family: Family, stored: list[Stored]) -> dict[str, Any]:
     if family is Family.SUMMARIZATION:
         targets = [torch.from_numpy(columns["target"].astype(np.int64)) for columns in stored]
         return {"target_ids": torch.nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=IGNORE)}
-    raise ValueError(f"family {family.value!r} is learned by fine-tuning only, not in pre-finetuning")
+    if family is Family.TAGGING:
+        return _tags(stored)
+    least, most = task.score_range
+    scores = torch.tensor([columns["score"] for columns in stored], dtype=torch.float32)
+    return {"scores": (scores - least) / (most - least)}
+
+
+def _tags(stored: list[Stored]) -> dict[str, Any]:
+    labels = np.concatenate([columns["labels"] for columns in stored]).astype(np.int64)
+    first_tokens = np.concatenate([columns["words"] for columns in stored])
+    example = np.repeat(np.arange(len(stored)), [len(columns["words"]) for columns in stored])
+    return {
+        "words": torch.from_numpy(np.stack([example, first_tokens], axis=1).astype(np.int64)),
+        "labels": torch.from_numpy(np.where(labels < 0, IGNORE, labels)),
+    }
 
 
 def _stack(pairs: list[np.ndarray]) -> torch.Tensor:
