@@ -17,8 +17,9 @@ import sys
 from pathlib import Path
 
 from safetensors.torch import save_file
+from torch import nn
 
-from recipe.algorithms.r3f import find_projections, remove_spectral_norm
+from recipe.algorithms.r3f import remove_spectral_norm
 from recipe.checkpoint import read_checkpoint
 from recipe.errors import UserError
 from recipe.models import HEADS_JSON, HEADS_WEIGHTS, describe_heads, restore_model
@@ -36,7 +37,7 @@ def export(checkpoint: str | Path, folder: str | Path) -> None:
         raise UserError(f"{folder} exists already: remove it or choose another folder")
     loaded = read_checkpoint(checkpoint)
     model, _, tokenizer = restore_model(loaded)
-    remove_spectral_norm(find_projections(model.network))
+    remove_spectral_norm([module for module in model.network.modules() if isinstance(module, nn.Linear)])
     beside = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
     try:
         beside.mkdir(parents=True)

@@ -92,7 +92,9 @@ def test_tags_are_named_word_by_word_and_scores_are_in_the_tasks_own_range(model
     (segment,) = built.eval_forward(batch)
     assert [len(tags) for tags in segment["predictions"]] == [5, 1, 3]
     best = built(batch)[0]["logits"].argmax(dim=-1).tolist()
-    assert sum(segment["predictions"], []) == [get_task("conll2000_chunking").labels[index] for index in best]
+    assert list(itertools.chain(*segment["predictions"])) == [
+        get_task("conll2000_chunking").labels[index] for index in best
+    ]
     assert segment["references"] == [reference["tags"] for reference in batch["segments"][0]["references"]]
     batch = join(part("regression"))
     (segment,) = built.eval_forward(batch)

@@ -200,7 +200,7 @@ def test_regression_equals_hugging_face_roberta(model, part, join):
 
 def test_open_labels_must_be_given_and_decide_the_heads_size(network):
     backbone = network("roberta").backbone
-    with pytest.raises(ValueError, match="'ptb_parsing'.*training stream"):
+    with pytest.raises(ValueError, match=r"'ptb_parsing'.*training stream"):
         MultitaskNetwork(backbone, ["ptb_parsing"])
     built = MultitaskNetwork(backbone, ["ptb_parsing"], {"ptb_parsing": ["+1|S|", "||", "||NP"]})
     assert built.heads["ptb_parsing"].out_proj.out_features == 3
