@@ -9,7 +9,8 @@ from __future__ import annotations
 import pickle
 import re
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -43,14 +44,23 @@ class RunRecord(Callback):
         tasks: Keys of the tasks.
         backbone_config: The backbone's Hugging Face configuration as a dictionary of plain values.
         tokenizer: Its files are stored as text.
+        labels: Class names by task.
     """
 
-    def __init__(self, config: str, tasks: list[str], backbone_config: str, tokenizer: PreTrainedTokenizerBase):
+    def __init__(
+        self,
+        config: str,
+        tasks: list[str],
+        backbone_config: str,
+        tokenizer: PreTrainedTokenizerBase,
+        labels: Mapping[str, Sequence[str]],
+    ):
         self._record = {
             "config": config,
             "tasks": list(tasks),
             "backbone_config": backbone_config,
             "tokenizer": tokenizer_files(tokenizer),
+            "labels": {task: list(names) for task, names in labels.items()},
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -81,6 +91,7 @@ class Checkpoint:
         tokenizer: The tokenizer's files by name.
         batch: Optimiser steps taken.
         examples: Seen in them, each as often as it was.
+        labels: Class names by task; older checkpoints have none, nor tasks that need any.
     """
 
     path: Path
@@ -91,6 +102,7 @@ class Checkpoint:
     tokenizer: dict[str, str]
     batch: int
     examples: int
+    labels: dict[str, list[str]] = field(default_factory=dict)
 
 
 # Random states, times and versions, which Composer stores as objects. Nothing else is let in.

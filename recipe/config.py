@@ -19,7 +19,7 @@ from yaml import YAMLError
 
 from recipe.data.batch_plan import PlanSettings, Strategy, Weighting
 from recipe.errors import UserError
-from recipe.tasks import Family, UnknownTask, get_task
+from recipe.tasks import Family, Task, UnknownTask, get_task
 from recipe.tasks.catalogue import TaskConflict, register
 from recipe.tasks.user import UserTask, UserTaskError, build_task
 
@@ -341,9 +341,7 @@ def _check_values(config: TrainConfig) -> None:
         tasks = [get_task(key) for key in config.tasks]
     except UnknownTask as error:
         raise ConfigError(f"tasks: {error}") from None
-    for task in tasks:
-        if task.family in (Family.REGRESSION, Family.TAGGING):
-            raise ConfigError(f"tasks: {task.key} is a {task.family.value} task, for fine-tuning only; leave it out")
+    _check_families(config, tasks)
     backbone = config.backbone
     if bool(backbone.name) == bool(backbone.config):
         raise ConfigError("give either backbone.name (pretrained weights) or backbone.config (random weights)")
@@ -369,3 +367,24 @@ def _check_values(config: TrainConfig) -> None:
         value = getattr(config, key)
         if not (value[:-2].isdigit() and value.endswith(("ep", "ba"))):
             raise ConfigError(f"{key}={value!r} is no duration: write epochs like '2ep' or steps like '500ba'")
+
+
+def _check_families(config: TrainConfig, tasks: Sequence[Task]) -> None:
+    """What the tasks' families do not allow."""
+    families = {task.family for task in tasks}
+    for task in tasks:
+        if task.family in (Family.REGRESSION, Family.TAGGING) and len(tasks) > 1:
+            raise ConfigError(
+                f"tasks: {task.key} is a {task.family.value} task, for fine-tuning only: make it the run's one task, "
+                "or leave it out"
+            )
+    if Family.REGRESSION in families and config.algorithms.log_n_scaling:
+        raise ConfigError(
+            f"algorithms.log_n_scaling: {tasks[0].key} is a regression task, which has no number of outcomes to scale "
+            "by: set algorithms.log_n_scaling=false"
+        )
+    if config.algorithms.r3f.spectral_norm and Family.CLASSIFICATION not in families:
+        raise ConfigError(
+            "algorithms.r3f.spectral_norm=true normalises classification heads, and none of the tasks has one: set it "
+            "to false"
+        )

@@ -99,7 +99,7 @@ def _finetune(config: FinetuneConfig, own: TrainConfig, folder: Path) -> None:
         callbacks.append(StopWithoutGain({task.key: task.primary_metric}, config.patience))
     train(own, callbacks)
     limit = config.data.max_validation_examples
-    scored = score_checkpoint(folder / CHECKPOINTS / BEST, max_examples=limit)[task.key]
+    scored = score_checkpoint(folder / CHECKPOINTS / BEST, max_examples=limit, beam_search=True)[task.key]
     if dist.get_global_rank() != 0:
         return
     lines = [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]

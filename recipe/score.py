@@ -82,7 +82,13 @@ def _baseline_inputs(task: Task, microbatch: Microbatch, model: MultitaskModel) 
     return [None] * count_examples(microbatch)
 
 
-def score_run(run: Path, checkpoint: str, store: str | None = None, max_examples: int | None = None) -> Path:
+def score_run(
+    run: Path,
+    checkpoint: str,
+    store: str | None = None,
+    max_examples: int | None = None,
+    beam_search: bool = False,
+) -> Path:
     """Scores a checkpoint of a run and writes the report into the run's folder.
 
     Args:
@@ -90,12 +96,13 @@ def score_run(run: Path, checkpoint: str, store: str | None = None, max_examples
         checkpoint: ``latest``, ``best`` or the path of one.
         store: Shard store, if it is not where the run read it.
         max_examples: Takes a fixed random sample of larger validation splits.
+        beam_search: Searches for summaries as their tasks say; else greedily, as the evaluations during training do.
 
     Raises:
         CheckpointError: The run has no such checkpoint.
     """
     path = find_checkpoint(run, checkpoint)
-    scored = score_checkpoint(path, store, max_examples)
+    scored = score_checkpoint(path, store, max_examples, beam_search)
     metrics = run / "metrics.jsonl"
     if dist.get_global_rank() == 0:
         results = [one.result for one in scored.values()]
@@ -104,17 +111,21 @@ def score_run(run: Path, checkpoint: str, store: str | None = None, max_examples
     return run / "report.md"
 
 
-def score_checkpoint(path: Path, store: str | None = None, max_examples: int | None = None) -> dict[str, Scored]:
+def score_checkpoint(
+    path: Path, store: str | None = None, max_examples: int | None = None, beam_search: bool = False
+) -> dict[str, Scored]:
     """Scores every task of a checkpoint, by key.
 
     Args:
         path: A checkpoint of this recipe.
         store: Shard store, if it is not where the run read it.
         max_examples: Takes a fixed random sample of larger validation splits.
+        beam_search: Searches for summaries as their tasks say.
     """
     initialize_ranks()
     loaded = read_checkpoint(path)
     model, config, tokenizer = restore_model(loaded)
+    model.beam_search = beam_search
     model = get_device(None).module_to_device(model)
     scored = {}
     with TemporaryDirectory() as cache:
@@ -141,10 +152,13 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of the run, runs/<name>")
     parser.add_argument("--checkpoint", default="latest", help="latest (default), best, or a checkpoint's path")
     parser.add_argument("--max-examples", type=int, help="a fixed random sample of larger validation splits")
+    parser.add_argument("--beam-search", action="store_true", help="search for summaries with the published settings")
     parser.add_argument("--store", help="shard store, if it is not where the run read it")
     arguments = parser.parse_args()
     try:
-        report = score_run(arguments.run, arguments.checkpoint, arguments.store, arguments.max_examples)
+        report = score_run(
+            arguments.run, arguments.checkpoint, arguments.store, arguments.max_examples, arguments.beam_search
+        )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -32,7 +32,7 @@ from recipe.callbacks.throughput import Throughput
 from recipe.checkpoint import FILENAME, RunRecord, check_architecture, latest_checkpoint, read_checkpoint
 from recipe.config import AlgorithmsConfig, TrainConfig, load_config, tokenizer_name
 from recipe.data.loader import build_evaluation_data, build_train_data
-from recipe.data.store import open_store
+from recipe.data.store import open_labels, open_store
 from recipe.data.tokenizer import load_tokenizer
 from recipe.distributed import TIMEOUT_S, GlooShardedMean, initialize_ranks, parallelism_config, resolve_precision
 from recipe.errors import UserError
@@ -48,7 +48,7 @@ def train(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> RunFolder:
     reproducibility.seed_all(config.seed)
     folder = RunFolder.open(config)
     tokenizer = load_tokenizer(tokenizer_name(config))
-    model = build_model(config, tokenizer)
+    model = build_model(config, tokenizer, open_labels(config.data.store, tokenizer, config.tasks))
     checkpoint = latest_checkpoint(folder.checkpoints)
     if checkpoint is not None:
         check_architecture(model.network, read_checkpoint(checkpoint))
@@ -137,7 +137,7 @@ def build_callbacks(config: TrainConfig, folder: RunFolder, model: MultitaskMode
     """What is recorded: the run in its checkpoints, losses, speed, the aggregate and its best checkpoint."""
     backbone_config = model.network.backbone.config.to_json_string(use_diff=False)
     return [
-        RunRecord(folder.config_yaml, config.tasks, backbone_config, model.tokenizer),
+        RunRecord(folder.config_yaml, config.tasks, backbone_config, model.tokenizer, model.network.labels),
         TaskLoss(model, config.tasks, config.logging.interval),
         Throughput(config.logging.interval),
         Aggregate({key: get_task(key).primary_metric for key in config.tasks}),

@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from recipe.tasks import catalogue
-from recipe.tasks.catalogue import get_task
+from recipe.tasks import catalogue, get_task, source_splits
 from tests.s3_server import bucket as bucket
 from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, TINY
 
@@ -38,8 +37,9 @@ def write_miniature(folder: Path, tasks: Sequence[str], train: int, evaluation: 
 
     for key in tasks:
         (folder / key).mkdir(parents=True)
-        for split, rows in (("train", train), (get_task(key).evaluation_splits[0], evaluation)):
-            pq.write_table(generate(key, split, rows), folder / key / f"{split}.parquet")
+        for split in source_splits(get_task(key).evaluation_splits[0]):
+            pq.write_table(generate(key, split, evaluation), folder / key / f"{split}.parquet")
+        pq.write_table(generate(key, "train", train), folder / key / "train.parquet")
 
 
 def content(folder: Path) -> dict[str, bytes]:

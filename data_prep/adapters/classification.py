@@ -132,6 +132,16 @@ def _anli(task: Task, row: Row) -> ClassificationExample:
     )
 
 
+def _mnli(task: Task, row: Row) -> ClassificationExample:
+    """Evaluation tells the genres of the training data (matched) from others (mismatched)."""
+    return ClassificationExample(
+        text=read_text(row["premise"]),
+        second_text=read_text(row["hypothesis"]),
+        label=read_class(task, row["label"]),
+        group=row[SOURCE_SPLIT].removeprefix("validation_"),
+    )
+
+
 _FEVER_LABELS = {"SUPPORTS": "entailment", "NOT ENOUGH INFO": "neutral", "REFUTES": "contradiction"}
 
 
@@ -157,7 +167,7 @@ TABLE: dict[str, AdapterFor] = {
     "sst2": _texts("sentence"),
     "mrpc": _texts("sentence1", "sentence2"),
     "qqp": _texts("question1", "question2"),
-    "mnli": _texts("premise", "hypothesis"),
+    "mnli": adapter_of(("premise", "hypothesis", "label", SOURCE_SPLIT), _mnli),
     "qnli": _texts("question", "sentence"),
     "rte": _texts("sentence1", "sentence2"),
     "wnli": _texts("sentence1", "sentence2"),

@@ -6,12 +6,10 @@ from data_prep.adapters.adapter import NO_LABEL, AdapterFor, Row, adapter_of, re
 from data_prep.examples import InvalidData, RegressionExample, Unusable
 from recipe.tasks import Task
 
-STSB_SCORES = (0.0, 5.0)
-
 
 def _stsb(task: Task, row: Row) -> RegressionExample:
     """Scores are floats; -1 is a hidden one."""
-    score, (least, most) = row["label"], STSB_SCORES
+    score, (least, most) = row["label"], task.score_range
     if score is None or score == -1:
         raise Unusable(NO_LABEL)
     if not least <= score <= most:  # NaN is outside, too

@@ -51,7 +51,7 @@ def _segments(examples: Sequence[tuple[Task, Stored]]) -> list[Segment]:
             family=task.family.value,
             rows=(row, row + n_rows),
             examples=(example, example + len(stored)),
-            **_targets(task.family, stored),
+            **_targets(task, stored),
         )
         if "reference" in stored[0]:
             segment["references"] = [_reference(columns) for columns in stored]
@@ -60,7 +60,8 @@ def _segments(examples: Sequence[tuple[Task, Stored]]) -> list[Segment]:
     return segments
 
 
-def _targets(family: Family, stored: list[Stored]) -> dict[str, Any]:
+def _targets(task: Task, stored: list[Stored]) -> dict[str, Any]:
+    family = task.family
     if family is Family.CLASSIFICATION:
         return {"labels": _tensor([columns["label"] for columns in stored])}
     counts = [len(columns["row_lengths"]) for columns in stored]
@@ -78,7 +79,21 @@ def _targets(family: Family, stored: list[Stored]) -> dict[str, Any]:
         for row, target in zip(target_ids, targets, strict=True):
             row[: len(target)] = target
         return {"target_ids": _tensor(target_ids)}
-    raise ValueError(f"family {family.value!r} is learned by fine-tuning only, not in pre-finetuning")
+    if family is Family.TAGGING:
+        return _tags(stored)
+    least, most = task.score_range
+    scores = np.array([columns["score"] for columns in stored], np.float32)
+    return {"scores": torch.from_numpy((scores - np.float32(least)) / np.float32(most - least))}
+
+
+def _tags(stored: list[Stored]) -> dict[str, Any]:
+    labels = np.concatenate([columns["labels"] for columns in stored])
+    first_tokens = np.concatenate([columns["words"] for columns in stored])
+    example = np.repeat(np.arange(len(stored)), [len(columns["words"]) for columns in stored])
+    return {
+        "words": _tensor(np.stack([example, first_tokens], axis=1)),
+        "labels": _tensor(np.where(labels < 0, IGNORE, labels)),
+    }
 
 
 def _tensor(values: ArrayLike) -> torch.Tensor:

@@ -3,7 +3,7 @@
 Plain dictionaries and tensors, because Composer moves, copies and splits batches by those types.
 
 Shapes: R rows of the microbatch, L tokens of its longest row, B its examples;
-r and b the rows and examples of one segment, T tokens of its longest target.
+r, b and w the rows, examples and words of one segment, T tokens of its longest target.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from torch import Tensor
 
-IGNORE = -100  # target positions that count for nothing
+IGNORE = -100  # target positions, and labels of words, that count for nothing
 
 
 class _Place(TypedDict):
@@ -30,11 +30,13 @@ class Segment(_Place, total=False):
     Besides its place a segment has the targets of its family.
     """
 
-    labels: Tensor  # (b,) int64: class (classification) or right choice (commonsense)
+    labels: Tensor  # (b,) int64: class (classification) or right choice (commonsense); (w,): of each word (tagging)
     choices: Tensor  # (b,) int64: rows of each example, in order (commonsense)
     row_example: Tensor  # (r,) int64: which of the segment's b examples a window belongs to (mrc)
     spans: Tensor  # (r, 2) int64: first and last answer token, both 0 where the window has no answer (mrc)
     context: Tensor  # (r, 2) int64: [start, stop) of the context's tokens in the row (mrc)
+    words: Tensor  # (w, 2) int64: which of the segment's b examples a word belongs to, its first token (tagging)
+    scores: Tensor  # (b,) float32: 0 for the task's least score, 1 for its most (regression)
     target_ids: Tensor  # (b, T) int64, ending in EOS, padded with IGNORE (summarization)
     references: list[dict[str, Any]]  # b of them, evaluation only: what the metrics need (recipe.data.store)
 

@@ -29,7 +29,7 @@ from recipe.data.stream_files import StoreError, StreamFiles, read_stream_files,
 from recipe.data.tokenizer import fingerprint, tokenizer_folder
 from recipe.tasks.catalogue import CATALOGUE, Task, get_task
 
-__all__ = ["Manifest", "ShardStore", "StoreError", "columns", "open_store", "token_dtype"]
+__all__ = ["Manifest", "ShardStore", "StoreError", "columns", "open_labels", "open_store", "token_dtype"]
 
 _THREADS = 8  # that open streams: a bucket's answers are waited for, while a client for each thread takes time to make
 _REMOTE = 1  # streaming's state of a shard that has not been fetched
@@ -141,10 +141,27 @@ def open_store(
     Raises:
         StoreError: The store is missing, incomplete, truncated, or was made with another tokenizer or label space.
     """
-    if split not in SPLITS:
-        raise StoreError(f"split {split!r}: a store has {' and '.join(SPLITS)}")
     if not tasks:
         raise StoreError(f"{store}: no tasks asked for")
+    opened = _open_streams(store, tokenizer, tasks, split)
+    return ShardStore(opened, os.path.abspath(os.path.expanduser(cache)), cache_limit)
+
+
+def open_labels(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Class names, by task, of those tasks for which the catalogue leaves them open: what their training streams hold.
+
+    Raises:
+        StoreError: As :func:`open_store`.
+    """
+    keys = [key for key in tasks if get_task(key).has_open_labels]
+    opened = _open_streams(store, tokenizer, keys, "train") if keys else []
+    return {one.task.key: one.files.manifest.labels for one in opened}
+
+
+def _open_streams(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str], split: str) -> list[_Opened]:
+    """Read and verify the small files of each task's stream."""
+    if split not in SPLITS:
+        raise StoreError(f"split {split!r}: a store has {' and '.join(SPLITS)}")
     chosen = [get_task(key) for key in tasks]
     store = store_root(store)
     if not is_url(store):
@@ -152,8 +169,7 @@ def open_store(
     mark, root = fingerprint(tokenizer), f"{store}/{tokenizer_folder(tokenizer)}"
     again = _command(store, tokenizer, tasks)
     with ThreadPoolExecutor(_THREADS) as pool:
-        opened = list(pool.map(lambda task: _open(f"{root}/{task.key}/{split}", task, mark, again), chosen))
-    return ShardStore(opened, os.path.abspath(os.path.expanduser(cache)), cache_limit)
+        return list(pool.map(lambda task: _open(f"{root}/{task.key}/{split}", task, mark, again), chosen))
 
 
 def _command(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str]) -> str:

@@ -9,9 +9,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from safetensors.torch import save_file
+from torch import nn
 from transformers.modeling_utils import PreTrainedModel
 
-from recipe.algorithms.r3f import find_projections, remove_spectral_norm
+from recipe.algorithms.r3f import remove_spectral_norm
 from recipe.checkpoint import BEST_OR_LATEST, Checkpoint, find_checkpoint, read_checkpoint
 from recipe.errors import UserError
 from recipe.export.card import model_card
@@ -41,7 +42,7 @@ def export(source: str | Path, folder: str | Path, heads: Collection[str] | None
         raise UserError(f"{folder} exists already: remove it or choose another folder")
     checkpoint = read_checkpoint(find_checkpoint(Path(source), BEST_OR_LATEST) if Path(source).is_dir() else source)
     model, config, _ = restore_model(checkpoint)
-    remove_spectral_norm(find_projections(model.network))
+    remove_spectral_norm([module for module in model.network.modules() if isinstance(module, nn.Linear)])
     names, kind = list(model.network.heads.keys()), model.network.backbone.config.model_type
     classes, reasons = choose_heads(kind, names, checkpoint.tasks, heads)
     card = model_card(checkpoint, config, classes, reasons, _scores(checkpoint))
@@ -63,7 +64,7 @@ def _write(folder: Path, checkpoint: Checkpoint, model: MultitaskModel, classes:
     model.tokenizer.save_pretrained(folder)
     heads = model.network.heads
     save_file({name: weight.contiguous() for name, weight in heads.state_dict().items()}, folder / HEADS_WEIGHTS)
-    described = describe_heads(checkpoint.tasks, checkpoint.batch)
+    described = describe_heads(model.network.labels, checkpoint.batch)
     (folder / HEADS_JSON).write_text(json.dumps(described, indent=2) + "\n")
     labels = {task["key"]: task["labels"] for task in described["tasks"]}
     for name, form in classes.items():

@@ -96,6 +96,10 @@ _CLASSES: dict[str, dict[Family, HeadClass]] = {
         _MRC: HeadClass("BartForQuestionAnswering", _SPAN),
     },
 }
+_PREFIXES = {"roberta": "Roberta", "xlm-roberta": "XLMRoberta", "bert": "Bert", "deberta-v2": "DebertaV2"}
+for _kind, _prefix in _PREFIXES.items():
+    _CLASSES[_kind][Family.REGRESSION] = _CLASSES[_kind][_CLASSIFICATION]
+    _CLASSES[_kind][Family.TAGGING] = HeadClass(f"{_prefix}ForTokenClassification", {"out_proj": "classifier"})
 _LAYER_NORM = "transformers' heads for ModernBERT have a layer norm that ours have not"
 _REASONS: dict[tuple[str, Family], str] = {
     ("electra", _CLASSIFICATION): "ElectraForSequenceClassification has gelu where our head has tanh",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,8 +31,13 @@ HEADS_JSON = "heads.json"
 log = logging.getLogger(__name__)
 
 
-def build_model(config: TrainConfig, tokenizer: PreTrainedTokenizerFast) -> MultitaskModel:
+def build_model(
+    config: TrainConfig, tokenizer: PreTrainedTokenizerFast, labels: Mapping[str, Sequence[str]] | None = None
+) -> MultitaskModel:
     """The model that a run starts with: backbone, new heads, and the heads of an exported folder where it has them.
+
+    Args:
+        labels: Class names of tasks for which the catalogue leaves them open (:func:`recipe.data.store.open_labels`).
 
     Raises:
         BackboneError: The backbone cannot be loaded, or cannot learn one of the tasks.
@@ -44,7 +50,7 @@ def build_model(config: TrainConfig, tokenizer: PreTrainedTokenizerFast) -> Mult
     if config.activation_checkpointing:
         # Not reentrant: R3F's second forward would get wrong gradients.
         backbone.gradient_checkpointing_enable({"use_reentrant": False})
-    network = _build_network(backbone, config)
+    network = _build_network(backbone, config, labels)
     if settings.reuse_heads and (Path(settings.name) / HEADS_WEIGHTS).is_file():
         reused = load_heads(network, Path(settings.name))
         log.info("heads taken over from %s: %s", settings.name, ", ".join(reused) or "none")
@@ -62,7 +68,7 @@ def restore_model(checkpoint: Checkpoint) -> tuple[MultitaskModel, TrainConfig, 
         for name, text in checkpoint.tokenizer.items():
             (Path(folder) / name).write_text(text, encoding="utf-8")
         tokenizer = load_tokenizer(folder)
-    network = _build_network(build_backbone_like(json.loads(checkpoint.backbone_config)), config)
+    network = _build_network(build_backbone_like(json.loads(checkpoint.backbone_config)), config, checkpoint.labels)
     load_weights(network, checkpoint)
     return _with_metrics(network, tokenizer, config), config, tokenizer
 
@@ -74,7 +80,7 @@ def has_head(folder: Path, task: Task) -> bool:
     name = head_name(task.key, task.family.value)
     with safe_open(folder / HEADS_WEIGHTS, "pt") as weights:
         there = any(key.startswith(f"{name}.") for key in weights.keys())  # noqa: SIM118 (no dictionary)
-    return there and _fits(name, folder)
+    return there and _fits(name, None if task.has_open_labels else task.labels, folder)
 
 
 def load_heads(network: MultitaskNetwork, folder: Path) -> list[str]:
@@ -87,31 +93,38 @@ def load_heads(network: MultitaskNetwork, folder: Path) -> list[str]:
     reused = []
     for name, head in network.heads.items():
         own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
-        if own and _fits(name, folder):
+        if own and _fits(name, network.labels.get(name), folder):
             head.load_state_dict(own)
             reused.append(name)
     return reused
 
 
-def _fits(name: str, folder: Path) -> bool:
-    """Whether an exported folder's head is for the labels that the catalogue's task has; shared heads always fit."""
-    labels = {entry["key"]: tuple(entry["labels"]) for entry in json.loads((folder / HEADS_JSON).read_text())["tasks"]}
-    return name not in labels or labels[name] == get_task(name).labels
+def _fits(name: str, labels: Sequence[str] | None, folder: Path) -> bool:
+    """Whether an exported folder's head is for these labels; shared heads, which have none of their own, always fit."""
+    theirs = {entry["key"]: tuple(entry["labels"]) for entry in json.loads((folder / HEADS_JSON).read_text())["tasks"]}
+    return labels is None or theirs.get(name, ()) == tuple(labels)
 
 
-def describe_heads(tasks: list[str], steps: int) -> dict[str, Any]:
-    """What ``heads.json`` says: the tasks that the heads were trained on, with label names in the heads' order."""
+def describe_heads(labels: Mapping[str, Sequence[str]], steps: int) -> dict[str, Any]:
+    """What ``heads.json`` says: the tasks that the heads were trained on, with label names in the heads' order.
+
+    Args:
+        labels: Class names by task (:attr:`recipe.models.network.MultitaskNetwork.labels`).
+        steps: Optimiser steps taken.
+    """
     return {
         "steps": steps,
         "tasks": [
-            {"key": task.key, "family": task.family.value, "labels": list(task.labels), "choices": task.choices}
-            for task in map(get_task, tasks)
+            {"key": task.key, "family": task.family.value, "labels": list(labels[task.key]), "choices": task.choices}
+            for task in map(get_task, labels)
         ],
     }
 
 
-def _build_network(backbone: PreTrainedModel, config: TrainConfig) -> MultitaskNetwork:
-    network = MultitaskNetwork(backbone, config.tasks)
+def _build_network(
+    backbone: PreTrainedModel, config: TrainConfig, labels: Mapping[str, Sequence[str]] | None
+) -> MultitaskNetwork:
+    network = MultitaskNetwork(backbone, config.tasks, labels)
     if config.algorithms.r3f.enabled and config.algorithms.r3f.spectral_norm:
         add_spectral_norm(find_projections(network))  # here already, so that names are the checkpoint's
     return network

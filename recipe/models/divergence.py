@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from recipe.algorithms.r3f import symmetric_kl
-from recipe.models.losses import count, mean_over_targets, mean_over_windows
+from recipe.models.losses import count, mean_by_example, mean_over_targets
 from recipe.tasks import Family
 
 
@@ -19,13 +19,19 @@ def segment_divergence(
 
     Over classes, or an example's choices; for reading comprehension the mean of the first and the last token's, over
     the valid positions, averaged over the example's windows; for generation the mean over target tokens (the authors'
-    sum over all positions would count padding and grow with length).
+    sum over all positions would count padding and grow with length); for tagging the mean over words. For regression
+    (p - q)^2, the symmetric KL of two normal distributions of variance 1 around the scores (also what SMART has, arXiv
+    1911.03437; R3F's authors leave regression without a term).
     """
     family = Family(segment["family"])
     if family is Family.MRC:
         start, end = (symmetric_kl(prediction[side], noised_prediction[side]) for side in ("start", "end"))
-        return mean_over_windows((start + end) / 2, segment["row_example"], count(segment))
+        return mean_by_example((start + end) / 2, segment["row_example"], count(segment))
+    if family is Family.REGRESSION:
+        return (prediction["score"].float() - noised_prediction["score"].float()).square()
     divergence = symmetric_kl(prediction["logits"], noised_prediction["logits"])
     if family is Family.SUMMARIZATION:
         return mean_over_targets(divergence, segment["target_ids"])
+    if family is Family.TAGGING:
+        return mean_by_example(divergence, segment["words"][:, 0], count(segment))
     return divergence

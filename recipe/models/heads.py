@@ -1,4 +1,7 @@
-"""What turns hidden states into predictions. r rows, b examples, L tokens, H hidden size, C classes or choices."""
+"""What turns hidden states into predictions.
+
+r rows, b examples, w words, L tokens, H hidden size, C classes or choices.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,8 @@ class ClassificationHead(nn.Module):
         return self.out_proj(self.dropout(hidden))
 
 
-class ChoiceHead(ClassificationHead):
-    """Scores one choice's row by itself; shared by every multiple choice task (MUPPET, section 3.1)."""
+class ScoreHead(ClassificationHead):
+    """One number a row: of regression, or of one choice by itself, then shared by every multiple choice task."""
 
     def __init__(self, hidden: int, dropout: float, std: float) -> None:
         super().__init__(hidden, 1, dropout, std)
@@ -53,6 +56,27 @@ class SpanHead(nn.Module):
         """(r, L, H) to start and end scores (r, L)."""
         start, end = self.out_proj(hidden).unbind(dim=-1)
         return start, end
+
+
+class TaggingHead(nn.Module):
+    """Dropout and projection of each word's first token (BERT, arXiv 1810.04805, section 5.3).
+
+    Args:
+        hidden: H.
+        classes: C.
+        dropout: Probability.
+        std: Standard deviation of the initial weights; biases start at 0.
+    """
+
+    def __init__(self, hidden: int, classes: int, dropout: float, std: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.out_proj = nn.Linear(hidden, classes)
+        _initialize(self, std)
+
+    def forward(self, words: Tensor) -> Tensor:
+        """(w, H) to logits (w, C)."""
+        return self.out_proj(self.dropout(words))
 
 
 def group_choices(scores: Tensor, choices: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """One raw loss per example, and the logarithm of the number of outcomes it predicts over (MUPPET, section 3.1).
 
 Everything is fp32 and in nats. A uniform prediction's loss equals its log outcomes, in every family: that is what
-loss scaling rests on. b examples, r rows, C classes or choices, L tokens of a row, T tokens of a target, V vocabulary.
+loss scaling rests on; regression alone has no outcomes to count. b examples, r rows, w words, C classes or choices, L
+tokens of a row, T tokens of a target, V vocabulary.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def span_loss(start: Tensor, end: Tensor, spans: Tensor, row_example: Tensor, ex
     """
     first = F.cross_entropy(start.float(), spans[:, 0], reduction="none")
     last = F.cross_entropy(end.float(), spans[:, 1], reduction="none")
-    return mean_over_windows((first + last) / 2, row_example, examples)
+    return mean_by_example((first + last) / 2, row_example, examples)
 
 
 def span_log_outcomes(context: Tensor, length: int, row_example: Tensor, examples: int) -> Tensor:
@@ -62,7 +63,29 @@ def span_log_outcomes(context: Tensor, length: int, row_example: Tensor, example
     At least log 2: windows without any context token have the first token only, a loss of 0, and nothing to divide by.
     """
     positions = valid_positions(context, length).sum(dim=1)
-    return mean_over_windows(positions.float().log(), row_example, examples).clamp(min=math.log(2))
+    return mean_by_example(positions.float().log(), row_example, examples).clamp(min=math.log(2))
+
+
+def tagging_loss(logits: Tensor, labels: Tensor, word_example: Tensor, examples: int) -> Tensor:
+    """Mean over an example's words of the cross entropy -log p(label); words without a label count for nothing.
+
+    Args:
+        logits: (w, C).
+        labels: (w,) IGNORE for a word whose label cannot be learned.
+        word_example: (w,) which example a word belongs to.
+        examples: b.
+
+    Returns:
+        (b,) 0 for an example without any label.
+    """
+    learned = labels != IGNORE
+    per_word = classification_loss(logits[learned], labels[learned])
+    return mean_by_example(per_word, word_example[learned], examples)
+
+
+def regression_loss(scores: Tensor, right: Tensor) -> Tensor:
+    """Squared error (b,) of scores (b,), which run from 0 to 1 as RoBERTa's authors scale STS-B's."""
+    return (scores.float() - right).square()
 
 
 def generation_loss(logits: Tensor, target_ids: Tensor, smoothing: float) -> Tensor:
@@ -85,11 +108,11 @@ def generation_loss(logits: Tensor, target_ids: Tensor, smoothing: float) -> Ten
     return mean_over_targets(per_token, target_ids)
 
 
-def mean_over_windows(values: Tensor, row_example: Tensor, examples: int) -> Tensor:
-    """Mean (b,) of the values (r,) of each example's windows."""
-    sums = values.new_zeros(examples).index_add(0, row_example, values)
-    windows = values.new_zeros(examples).index_add(0, row_example, torch.ones_like(values))
-    return sums / windows
+def mean_by_example(values: Tensor, example: Tensor, examples: int) -> Tensor:
+    """Mean (b,) of the values (n,) that belong to each example, its windows' or words'; 0 where it has none."""
+    sums = values.new_zeros(examples).index_add(0, example, values)
+    counts = values.new_zeros(examples).index_add(0, example, torch.ones_like(values))
+    return sums / counts.clamp(min=1)
 
 
 def mean_over_targets(values: Tensor, target_ids: Tensor) -> Tensor:
@@ -107,17 +130,26 @@ def segment_loss(prediction: Mapping[str, Tensor], segment: Mapping[str, Any], s
         )
     if family is Family.SUMMARIZATION:
         return generation_loss(prediction["logits"], segment["target_ids"], smoothing)
+    if family is Family.TAGGING:
+        return tagging_loss(prediction["logits"], segment["labels"], segment["words"][:, 0], count(segment))
+    if family is Family.REGRESSION:
+        return regression_loss(prediction["score"], segment["scores"])
     return classification_loss(prediction["logits"], segment["labels"])
 
 
 def segment_log_outcomes(prediction: Mapping[str, Tensor], segment: Mapping[str, Any]) -> Tensor:
-    """The log outcomes (b,) of a segment, by its family."""
+    """The log outcomes (b,) of a segment, by its family; 1, which changes no loss, for regression."""
     family = Family(segment["family"])
     if family is Family.MRC:
         length = prediction["start"].shape[1]
         return span_log_outcomes(segment["context"], length, segment["row_example"], count(segment))
     if family is Family.COMMONSENSE:
         return choice_log_outcomes(segment["choices"])
+    if family is Family.REGRESSION:
+        return torch.ones_like(segment["scores"])
+    if family is Family.TAGGING:
+        classes = prediction["logits"].shape[-1]
+        return torch.full((count(segment),), math.log(classes), device=prediction["logits"].device)
     return classification_log_outcomes(prediction["logits"])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import torch
@@ -16,17 +16,18 @@ from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 from recipe.data.microbatch import Microbatch
 from recipe.models.decode import best_answer
 from recipe.models.divergence import segment_divergence
-from recipe.models.losses import segment_log_outcomes, segment_loss
+from recipe.models.losses import count, segment_log_outcomes, segment_loss
 from recipe.models.network import MultitaskNetwork, Outputs
-from recipe.tasks import Family
+from recipe.tasks import Family, get_task
+from recipe.tasks.task import GREEDY
 
 
 class Predictions(TypedDict):
     """A segment's examples as its metrics take them."""
 
     task: str
-    predictions: list[Any]  # b of them: int (classification, commonsense) or str (mrc, summarization)
-    references: list[Any]  # b of them: int, list[str] of acceptable answers (mrc), or str (summarization)
+    predictions: list[Any]  # b of them, of the types that recipe.tasks.metrics lists
+    references: list[Any]  # b of them, likewise
 
 
 class MultitaskModel(ComposerModel):
@@ -35,6 +36,7 @@ class MultitaskModel(ComposerModel):
 
     Attributes:
         last_raw_loss: The last :meth:`loss`, unweighted and detached (B,), for callbacks; None before the first.
+        beam_search: Whether summaries are searched for as their tasks say; False is greedy, for use during training.
 
     Args:
         network: The only child module (Composer wraps each child by itself).
@@ -64,6 +66,7 @@ class MultitaskModel(ComposerModel):
         self.tasks = tuple(tasks)
         self.label_smoothing = label_smoothing
         self.last_raw_loss: Tensor | None = None
+        self.beam_search = False
         # In a plain dictionary: as child modules Composer would wrap them.
         self._metrics = {f"{task}/{name}": m for task, named in (metrics or {}).items() for name, m in named.items()}
 
@@ -88,11 +91,11 @@ class MultitaskModel(ComposerModel):
         return _weigh(divergence, batch)
 
     def eval_forward(self, batch: Microbatch, outputs: Outputs | None = None) -> list[Predictions]:
-        """Predictions and references of each segment; summaries are generated greedily."""
+        """Predictions and references of each segment."""
         if any(segment["family"] == Family.SUMMARIZATION.value for segment in _plain(batch)):
             return self._summarize(batch)
         predicted = self.forward(batch) if outputs is None else outputs
-        return [_predict(output, segment) for output, segment in zip(predicted, _plain(batch), strict=True)]
+        return [self._predict(output, segment) for output, segment in zip(predicted, _plain(batch), strict=True)]
 
     def get_metrics(self, is_train: bool) -> dict[str, Metric]:
         """``<task>/<metric>`` for evaluation; none in training."""
@@ -104,18 +107,35 @@ class MultitaskModel(ComposerModel):
         Raises:
             ValueError: Several tasks: the metric is one task's.
         """
-        if len({segment["task"] for segment in outputs}) > 1:
-            raise ValueError("an evaluation microbatch holds several tasks: evaluate each by its own loader")
+        _single_task(outputs)
         for segment in outputs:
             metric.update(segment["predictions"], segment["references"])
+
+    def _predict(self, output: Mapping[str, Tensor], segment: Mapping[str, Any]) -> Predictions:
+        task = get_task(segment["task"])
+        if task.family is Family.MRC:
+            return _answer(output, segment)
+        if task.family is Family.TAGGING:
+            return _tag(output, segment, self.network.labels[task.key])
+        if task.family is Family.REGRESSION:
+            least, most = task.score_range
+            scores = (least + (most - least) * side.float() for side in (output["score"], segment["scores"]))
+            predictions, references = (side.tolist() for side in scores)
+            return Predictions(task=task.key, predictions=predictions, references=references)
+        references = segment["labels"].tolist()
+        if task.grouped:
+            groups = [reference["group"] for reference in segment["references"]]
+            references = list(zip(references, groups, strict=True))
+        return Predictions(task=task.key, predictions=output["logits"].argmax(dim=-1).tolist(), references=references)
 
     def _summarize(self, batch: Microbatch) -> list[Predictions]:
         sharded = isinstance(self.network, (FSDPModule, FullyShardedDataParallel))
         if isinstance(self.network, FSDPModule):
             register_fsdp_forward_method(self.network, "generate")
         segments = _plain(batch)
+        search = get_task(_single_task(segments)).search if self.beam_search else GREEDY
         longest = max(segment["target_ids"].shape[1] for segment in segments)
-        generated = self.network.generate(batch, longest, synced=sharded and dist.get_world_size() > 1)
+        generated = self.network.generate(batch, search, longest, synced=sharded and dist.get_world_size() > 1)
         texts = self.tokenizer.batch_decode(generated, skip_special_tokens=True)
         return [
             Predictions(
@@ -142,11 +162,19 @@ def _plain(batch: Microbatch) -> Sequence[Mapping[str, Any]]:
     return batch["segments"]
 
 
-def _predict(output: Mapping[str, Tensor], segment: Mapping[str, Any]) -> Predictions:
-    if segment["family"] == Family.MRC.value:
-        return _answer(output, segment)
-    predictions = output["logits"].argmax(dim=-1).tolist()
-    return Predictions(task=segment["task"], predictions=predictions, references=segment["labels"].tolist())
+def _single_task(segments: Iterable[Mapping[str, Any]]) -> str:
+    keys = {segment["task"] for segment in segments}
+    if len(keys) > 1:
+        raise ValueError("an evaluation microbatch holds several tasks: evaluate each by its own loader")
+    return keys.pop()
+
+
+def _tag(output: Mapping[str, Tensor], segment: Mapping[str, Any], labels: Sequence[str]) -> Predictions:
+    """Every word's tag by name, and what they are compared with: tags, or the tree of a parsing task."""
+    sizes = segment["words"][:, 0].bincount(minlength=count(segment)).tolist()
+    predictions = [[labels[i] for i in tags.tolist()] for tags in output["logits"].argmax(dim=-1).split(sizes)]
+    references = [reference["tree"] or reference["tags"] for reference in segment["references"]]
+    return Predictions(task=segment["task"], predictions=predictions, references=references)
 
 
 def _answer(output: Mapping[str, Tensor], segment: Mapping[str, Any]) -> Predictions:

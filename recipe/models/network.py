@@ -1,6 +1,7 @@
 """Backbone and heads as one module with one forward: what DDP and FSDP wrap.
 
-R rows of the microbatch, L tokens of a row, H hidden size; r rows and b examples of one segment, T tokens of a target.
+R rows of the microbatch, L tokens of a row, H hidden size; r rows, b examples and w words of one segment, T tokens of a
+target.
 """
 
 from __future__ import annotations
@@ -18,8 +19,17 @@ from transformers.models.bart.modeling_bart import shift_tokens_right
 from recipe.algorithms.r3f import find_token_embeddings
 from recipe.data.microbatch import IGNORE, Microbatch
 from recipe.models.backbone import BackboneError, head_dropout, initializer_std, takes_token_types, transformer_layers
-from recipe.models.heads import ChoiceHead, ClassificationHead, SpanHead, group_choices, lowest, valid_positions
+from recipe.models.heads import (
+    ClassificationHead,
+    ScoreHead,
+    SpanHead,
+    TaggingHead,
+    group_choices,
+    lowest,
+    valid_positions,
+)
 from recipe.tasks import Family, Task, get_task
+from recipe.tasks.task import Search
 
 Outputs = list[dict[str, Tensor]]  # one dictionary a segment, in the microbatch's order
 
@@ -27,26 +37,35 @@ Outputs = list[dict[str, Tensor]]  # one dictionary a segment, in the microbatch
 class MultitaskNetwork(nn.Module):
     """One backbone, one classification head per task, one shared head for choices and one for spans (MUPPET, 3.1).
 
+    Regression and tagging tasks have a head each, too.
+
+    Attributes:
+        labels: Per task, the class names of its head in the head's order; empty for families without classes.
+
     Args:
         backbone: From :mod:`recipe.models.backbone`.
         tasks: Keys of the tasks to learn.
+        labels: Class names of the tasks for which the catalogue leaves them open; those of others are ignored.
 
     Raises:
         BackboneError: Summarization tasks with a backbone that has no decoder.
-        ValueError: A task whose family pre-finetuning has no head for.
+        ValueError: A task with open labels that ``labels`` does not have.
         UnknownTask: A key that the catalogue does not have.
     """
 
     backbone: Any  # a PreTrainedModel, whose submodules differ between architectures
 
-    def __init__(self, backbone: PreTrainedModel, tasks: Sequence[str]) -> None:
+    def __init__(
+        self, backbone: PreTrainedModel, tasks: Sequence[str], labels: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         super().__init__()
         entries = [get_task(key) for key in tasks]
+        self.labels = {task.key: _class_names(task, labels or {}) for task in entries}
         self.backbone = backbone
         self.is_encoder_decoder: bool = backbone.config.is_encoder_decoder
         if not self.is_encoder_decoder:
             _refuse_decoder_tasks(backbone, entries)
-        self.heads = _build_heads(backbone, entries)
+        self.heads = _build_heads(backbone, entries, self.labels)
         self._takes_token_types = takes_token_types(backbone)
         self._layer_types = tuple({type(layer) for layer in transformer_layers(backbone)})
 
@@ -64,8 +83,8 @@ class MultitaskNetwork(nn.Module):
 
         Returns:
             A dictionary a segment. Classification: ``logits`` (b, classes). Commonsense: ``logits`` (b, most choices).
-            MRC: ``start`` and ``end`` (r, L). Summarization: ``logits`` (b, T, vocabulary). Impossible choices and
-            positions hold the dtype's lowest finite value.
+            MRC: ``start`` and ``end`` (r, L). Summarization: ``logits`` (b, T, vocabulary). Regression: ``score`` (b,).
+            Tagging: ``logits`` (w, classes). Impossible choices and positions hold the dtype's lowest finite value.
 
         Raises:
             ValueError: Rows with a target share the microbatch with rows without: one decoder input cannot serve both.
@@ -81,23 +100,31 @@ class MultitaskNetwork(nn.Module):
         busy = {head_name(task.key, task.family.value) for task in map(get_task, tasks)}
         return [parameter for module in self._idle_modules(busy) for parameter in module.parameters()]
 
-    def generate(self, microbatch: Microbatch, max_new_tokens: int, synced: bool = False) -> Tensor:
-        """Greedy summaries (R, at most 1 + max_new_tokens) as token ids, whatever search the backbone's config prefers.
+    def generate(self, microbatch: Microbatch, search: Search, max_new_tokens: int, synced: bool = False) -> Tensor:
+        """Summaries (R, tokens) as ids, whatever search the backbone's own configuration prefers.
 
         Args:
             microbatch: Its rows are documents.
-            max_new_tokens: Longest summary.
+            search: How.
+            max_new_tokens: Longest summary where ``search`` does not say.
             synced: Whether every rank goes on until all have finished (sharded weights need it).
         """
         config = self.backbone.config
         ids = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id", "forced_bos_token_id")
-        search = GenerationConfig(
-            max_new_tokens=max_new_tokens, num_beams=1, do_sample=False, **{key: getattr(config, key) for key in ids}
+        generation = GenerationConfig(
+            max_length=search.max_length or 1 + max_new_tokens,
+            min_length=search.min_length,
+            num_beams=search.beams,
+            length_penalty=search.length_penalty,
+            no_repeat_ngram_size=search.no_repeat_ngram,
+            early_stopping=search.beams > 1,  # as BART's: done with as many finished summaries as there are beams
+            do_sample=False,
+            **{key: getattr(config, key) for key in ids},
         )
         return self.backbone.generate(
             input_ids=microbatch["input_ids"],
             attention_mask=microbatch["attention_mask"],
-            generation_config=search,
+            generation_config=generation,
             synced_gpus=synced,
         )
 
@@ -135,9 +162,14 @@ class MultitaskNetwork(nn.Module):
                 "start": start.masked_fill(impossible, lowest(start)),
                 "end": end.masked_fill(impossible, lowest(end)),
             }
+        if family is Family.TAGGING:
+            example, token = segment["words"].unbind(dim=1)
+            return {"logits": head(hidden[rows][example, token])}
         representation = self._represent(hidden[rows], input_ids[rows])
         if family is Family.COMMONSENSE:
             return {"logits": group_choices(head(representation), segment["choices"])}
+        if family is Family.REGRESSION:
+            return {"score": head(representation)}
         return {"logits": head(representation)}
 
     def _represent(self, hidden: Tensor, input_ids: Tensor) -> Tensor:
@@ -168,25 +200,39 @@ class MultitaskNetwork(nn.Module):
 
 
 _GENERATION = Family.SUMMARIZATION.value  # served by the backbone's own output layer, no head has this key
+_SHARED = (Family.COMMONSENSE.value, Family.MRC.value, _GENERATION)
 
 
 def head_name(task: str, family: str) -> str:
-    """The head that serves a task: its own for classification, else its family's."""
-    return task if family == Family.CLASSIFICATION.value else family
+    """The head that serves a task: its own, or its family's."""
+    return family if family in _SHARED else task
 
 
-def _build_heads(backbone: PreTrainedModel, tasks: Iterable[Task]) -> nn.ModuleDict:
+def _class_names(task: Task, given: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    if not task.has_open_labels:
+        return task.labels
+    if not given.get(task.key):
+        raise ValueError(f"task {task.key!r}: the catalogue leaves its labels open; give those of its training stream")
+    return tuple(given[task.key])
+
+
+def _build_heads(
+    backbone: PreTrainedModel, tasks: Iterable[Task], labels: Mapping[str, Sequence[str]]
+) -> nn.ModuleDict:
     hidden, std, dropout = backbone.config.hidden_size, initializer_std(backbone.config), head_dropout(backbone.config)
     heads = nn.ModuleDict()
     for task in tasks:
+        key = head_name(task.key, task.family.value)
+        if key in heads or task.family is Family.SUMMARIZATION:
+            continue
         if task.family is Family.CLASSIFICATION:
-            heads[task.key] = ClassificationHead(hidden, len(task.labels), dropout, std)
-        elif task.family is Family.COMMONSENSE and "commonsense" not in heads:
-            heads["commonsense"] = ChoiceHead(hidden, dropout, std)
-        elif task.family is Family.MRC and "mrc" not in heads:
-            heads["mrc"] = SpanHead(hidden, std)
-        elif task.family in (Family.REGRESSION, Family.TAGGING):
-            raise ValueError(f"task {task.key!r}: pre-finetuning has no head for {task.family.value}; leave it out")
+            heads[key] = ClassificationHead(hidden, len(labels[task.key]), dropout, std)
+        elif task.family is Family.TAGGING:
+            heads[key] = TaggingHead(hidden, len(labels[task.key]), dropout, std)
+        elif task.family is Family.MRC:
+            heads[key] = SpanHead(hidden, std)
+        else:
+            heads[key] = ScoreHead(hidden, dropout, std)
     return heads
 
 

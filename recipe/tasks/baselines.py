@@ -1,17 +1,19 @@
 """What a system without learning scores, by the very metrics that score the model.
 
 One baseline a family: the commonest class, a random choice, a random span of the context, the beginning of the
-document. A task that does not beat it has learned nothing.
+document, one score for all, the commonest tag. A task that does not beat it has learned nothing.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from recipe.tasks.catalogue import Family, Task
 from recipe.tasks.metrics import build_metrics
+from recipe.tasks.trees import read_trees, tree_to_labels
 
 SPAN_WORDS = 3  # about the length of a SQuAD answer
 
@@ -23,15 +25,19 @@ def baseline(task: Task, references: Sequence[Any], inputs: Sequence[Any] = ()) 
         task: Its family decides the baseline, its metrics the scores.
         references: One an example, as :mod:`recipe.tasks.metrics` takes them.
         inputs: What the baseline looks at, one an example: number of choices (commonsense), context (mrc) or document
-            (summarization); nothing for classification.
+            (summarization); nothing for the other families.
 
     Raises:
-        ValueError: There are no examples, ``inputs`` is not one an example, or the family has no baseline.
+        ValueError: There are no examples, or ``inputs`` is not one an example.
     """
     if not references:
         raise ValueError(f"task {task.key!r}: no evaluation examples; convert its validation split")
     if task.family is Family.CLASSIFICATION:
         return "constant class", best_constant_class(task, references)
+    if task.family is Family.REGRESSION:
+        return "constant score", score(task, [0.0] * len(references), references)
+    if task.family is Family.TAGGING:
+        return "commonest tag", score(task, commonest_tags(references), references)
     if len(inputs) != len(references):
         raise ValueError(
             f"task {task.key!r}: {len(inputs)} baseline inputs but {len(references)} references; give one an example"
@@ -40,9 +46,7 @@ def baseline(task: Task, references: Sequence[Any], inputs: Sequence[Any] = ()) 
         return "random choice", {"accuracy": random_choice_accuracy(inputs)}
     if task.family is Family.MRC:
         return "random span", score(task, random_spans(inputs), references)
-    if task.family is Family.SUMMARIZATION:
-        return "lead", score(task, leads(inputs, references), references)
-    raise ValueError(f"task {task.key!r}: family {task.family.value!r} has no baseline")
+    return "lead", score(task, leads(inputs, references), references)
 
 
 def best_constant_class(task: Task, references: Sequence[int]) -> dict[str, float]:
@@ -70,6 +74,13 @@ def leads(documents: Sequence[str], references: Sequence[str]) -> list[str]:
     """The first words of each document, as many as a reference summary has on average."""
     words = round(sum(len(reference.split()) for reference in references) / max(len(references), 1))
     return [" ".join(document.split()[:words]) for document in documents]
+
+
+def commonest_tags(references: Sequence[list[str] | str]) -> list[list[str]]:
+    """The tag that most words have, for every word; of bracketed trees their labels are the tags."""
+    tags = [tree_to_labels(*read_trees(own)) if isinstance(own, str) else own for own in references]
+    ((commonest, _),) = Counter(tag for own in tags for tag in own).most_common(1)
+    return [[commonest] * len(own) for own in tags]
 
 
 def score(task: Task, predictions: list[Any], references: Sequence[Any]) -> dict[str, float]:

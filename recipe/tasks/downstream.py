@@ -6,7 +6,7 @@ from typing import Any
 
 from recipe.tasks.classification import glue
 from recipe.tasks.origin import Origin, Place, licensed, native, raw, script
-from recipe.tasks.task import ACCURACY, FALSE_TRUE, NLI, Family, Task, classification, summarization
+from recipe.tasks.task import ACCURACY, FALSE_TRUE, NLI, ROUGE_OF_SENTENCES, Family, Task, classification, summarization
 
 # The 36 word tags and 9 punctuation tags of the Penn Treebank (Marcus et al. 1993), brackets as its trees write them.
 _PTB_TAGS = (
@@ -38,6 +38,7 @@ TASKS = (
         glue("stsb", 5_749, 1_500, 1_379, "mixed, mostly CC BY-SA"),
         ("pearson", "spearman"),
         prefinetune=False,
+        score_range=(0.0, 5.0),
     ),
     classification(
         "anli",
@@ -59,9 +60,11 @@ TASKS = (
             revision="8e4813d81f46d313dac7892e1c28076917cfcdf9",
         ),
         NLI,
+        ("accuracy", "accuracy_r1", "accuracy_r2", "accuracy_r3"),
         train_split="train_r1+train_r2+train_r3",
         evaluation_splits=("dev_r1+dev_r2+dev_r3",),
         prefinetune=False,
+        grouped=True,
     ),
     classification(
         "fever_nli",
@@ -113,8 +116,18 @@ TASKS = (
         prefinetune=False,
         **_ONE_SPLIT,
     ),
-    summarization("arxiv_summarization", _scientific_papers("arXiv", 203_037, 6_436, 6_440), prefinetune=False),
-    summarization("pubmed_summarization", _scientific_papers("PubMed", 119_924, 6_633, 6_658), prefinetune=False),
+    summarization(
+        "arxiv_summarization",
+        _scientific_papers("arXiv", 203_037, 6_436, 6_440),
+        ROUGE_OF_SENTENCES,
+        prefinetune=False,
+    ),
+    summarization(
+        "pubmed_summarization",
+        _scientific_papers("PubMed", 119_924, 6_633, 6_658),
+        ROUGE_OF_SENTENCES,
+        prefinetune=False,
+    ),
     summarization(
         "big_patent",
         native(
@@ -124,6 +137,7 @@ TASKS = (
             licence="CC BY 4.0",
             streamed=True,
         ),
+        ROUGE_OF_SENTENCES,
         prefinetune=False,
     ),
     Task(
@@ -136,12 +150,12 @@ TASKS = (
             rows={"train": 8_937, "test": 2_013},
             licence="unclear (WSJ)",
         ),
-        ("f1",),
+        ("chunk_f1",),
         labels=("O", *(f"{mark}-{chunk}" for chunk in _CHUNKS for mark in "BI")),
         evaluation_splits=("test",),
         prefinetune=False,
     ),
     # Licensed, so the Hub has no copy: python -m data_prep.treebank reads one's own.
     Task("ptb_pos", Family.TAGGING, licensed("LDC licence"), ACCURACY, labels=_PTB_TAGS, prefinetune=False),
-    Task("ptb_parsing", Family.TAGGING, licensed("LDC licence"), ("f1",), prefinetune=False),
+    Task("ptb_parsing", Family.TAGGING, licensed("LDC licence"), ("bracket_f1",), prefinetune=False),
 )

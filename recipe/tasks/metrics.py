@@ -1,117 +1,57 @@
 """How predictions are scored: torchmetrics classes, all with ``update(predictions: list, references: list)``.
 
-========================  ====================  =======================================
-family                    prediction            reference
-========================  ====================  =======================================
-classification            class (int)           class (int)
-commonsense               choice (int)          choice (int)
-mrc                       answer (str)          every acceptable answer (list of str)
-summarization             summary (str)         summary (str)
-========================  ====================  =======================================
+========================  =======================  =======================================================
+family                    prediction               reference
+========================  =======================  =======================================================
+classification            class (int)              class (int); of a grouped task (class, group), group a str
+commonsense               choice (int)             choice (int)
+mrc                       answer (str)             every acceptable answer (list of str)
+summarization             summary (str)            summary (str)
+regression                score (float)            score (float)
+tagging                   tag of each word (list)  tag of each word (list of str); of parsing a bracketed tree (str)
+========================  =======================  =======================================================
 
-Scores are fractions: [0, 1], Matthews correlation [-1, 1]. Every state is summed over ranks, so a score does not
+Scores are fractions: [0, 1], correlations [-1, 1]. Every state is summed or joined over ranks, so a score does not
 depend on how the examples were spread.
 """
 
 from __future__ import annotations
 
-import re
-import string
-from collections import Counter
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import torch
-from rouge_score.rouge_scorer import RougeScorer
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
+from recipe.tasks.answers import exact_match, token_f1
 from recipe.tasks.catalogue import Family, Task
-
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = str.maketrans("", "", string.punctuation)
-_ROUGE = ("rouge1", "rouge2", "rougeL")
-
-
-# Text scores: pure functions.
-
-
-def normalize_answer(text: str) -> str:
-    """Lower case without punctuation, articles and extra whitespace (SQuAD's official evaluation script)."""
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
-
-
-def exact_match(prediction: str, answers: Sequence[str]) -> float:
-    """1 if the prediction equals one of the ``answers`` after normalisation (none: the empty answer), else 0."""
-    return float(normalize_answer(prediction) in {normalize_answer(answer) for answer in answers or ("",)})
-
-
-def token_f1(prediction: str, answers: Sequence[str]) -> float:
-    """F1 of the bags of normalised words, the best over ``answers`` (SQuAD; none: the empty answer)."""
-    return max(_bag_f1(normalize_answer(prediction).split(), normalize_answer(a).split()) for a in answers or ("",))
-
-
-def _bag_f1(predicted: list[str], right: list[str]) -> float:
-    if not predicted or not right:
-        return float(predicted == right)
-    common = sum((Counter(predicted) & Counter(right)).values())
-    return 2 * common / (len(predicted) + len(right))
-
-
-# A task's three ROUGE metrics score the same batch one after the other; stemming is what costs.
-@lru_cache(maxsize=1024)
-def rouge_scores(prediction: str, reference: str) -> Mapping[str, float]:
-    """Stemmed ROUGE F-measures of one summary, by name: rouge1, rouge2 and rougeL."""
-    scores = _rouge_scorer().score(target=reference, prediction=prediction)
-    return {name: float(score.fmeasure) for name, score in scores.items()}
-
-
-@lru_cache(maxsize=1)
-def _rouge_scorer() -> RougeScorer:
-    return RougeScorer(_ROUGE, use_stemmer=True)
-
-
-# Class scores: pure functions of a confusion matrix (C, C), rows the right class, columns the predicted one.
-
-
-def accuracy(confusion: Tensor) -> Tensor:
-    """Fraction of right classes; NaN without examples."""
-    return confusion.trace() / confusion.sum()
-
-
-def class_f1(confusion: Tensor) -> Tensor:
-    """(C,) F1 of each class; NaN where a class neither occurs nor is predicted."""
-    return 2 * confusion.diagonal() / (confusion.sum(dim=0) + confusion.sum(dim=1))
-
-
-def positive_f1(confusion: Tensor) -> Tensor:
-    """F1 of class 1, 0 if it neither occurs nor is predicted."""
-    return class_f1(confusion)[1].nan_to_num(0.0)
-
-
-def macro_f1(confusion: Tensor) -> Tensor:
-    """Mean of each class's F1 over the classes that occur or are predicted."""
-    return class_f1(confusion).nanmean()
-
-
-def matthews(confusion: Tensor) -> Tensor:
-    """Matthews correlation, 0 where it is undefined (only one class), as GLUE and scikit-learn have it.
-
-    torchmetrics 1.7 gives constant predictions another value (0.026 for CoLA's majority class), hence our own.
-    """
-    right, total = confusion.trace(), confusion.sum()
-    actual, predicted = confusion.sum(dim=1), confusion.sum(dim=0)
-    covariance = right * total - actual @ predicted
-    variances = (total**2 - predicted @ predicted) * (total**2 - actual @ actual)
-    return covariance / variances.clamp(min=1).sqrt()
-
-
-# Metrics: thin shells that sum over examples and ranks.
+from recipe.tasks.rouge import ROUGE, rouge_scores
+from recipe.tasks.scores import (
+    Overlap,
+    accuracy,
+    all_right,
+    bracket_overlap,
+    chunk_overlap,
+    macro_f1,
+    matthews,
+    pearson,
+    positive_f1,
+    spearman,
+    tag_overlap,
+)
 
 
 class ClassScore(Metric):
-    """``score`` of the confusion matrix of ``classes`` classes.
+    """``score`` of the confusion matrix of ``classes`` classes; NaN if it has seen none.
+
+    Args:
+        score: Of a confusion matrix.
+        classes: C.
+        of: What a reference says: its class, or None to leave the example out.
 
     Raises:
         ValueError: By ``update``, for a class outside [0, classes).
@@ -119,15 +59,17 @@ class ClassScore(Metric):
 
     confusion: Tensor
 
-    def __init__(self, score: Callable[[Tensor], Tensor], classes: int) -> None:
+    def __init__(self, score: Callable[[Tensor], Tensor], classes: int, of: Callable[[Any], int | None]) -> None:
         super().__init__()
         self.score = score
         self.classes = classes
+        self.of = of
         self.add_state("confusion", torch.zeros(classes, classes, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, predictions: Sequence[int], references: Sequence[int]) -> None:
+    def update(self, predictions: Sequence[int], references: Sequence[Any]) -> None:
         _check_lengths(predictions, references)
-        pairs = torch.tensor([list(references), list(predictions)], dtype=torch.int64)
+        labels = [(self.of(reference), predicted) for reference, predicted in zip(references, predictions, strict=True)]
+        pairs = torch.tensor([pair for pair in labels if pair[0] is not None], dtype=torch.int64).view(-1, 2).T
         wrong = pairs[(pairs < 0) | (pairs >= self.classes)]
         if len(wrong):
             raise ValueError(f"class {int(wrong[0])} is not one of the task's {self.classes} classes")
@@ -159,6 +101,60 @@ class MeanScore(Metric):
         return self.total / self.count
 
 
+class PooledScore(Metric):
+    """``score`` of the rows (N, 2) of all examples.
+
+    Args:
+        score: Of float64 rows.
+        row: Two numbers of a prediction and its reference.
+    """
+
+    rows: list[Tensor]
+
+    def __init__(self, score: Callable[[Tensor], Tensor], row: Callable[[Any, Any], tuple[float, float]]) -> None:
+        super().__init__()
+        self.score = score
+        self.row = row
+        self.add_state("rows", [], dist_reduce_fx="cat")
+        self.rows.append(self._no_rows())
+
+    def reset(self) -> None:
+        super().reset()
+        self.rows.append(self._no_rows())
+
+    def update(self, predictions: Sequence[Any], references: Sequence[Any]) -> None:
+        _check_lengths(predictions, references)
+        rows = list(map(self.row, predictions, references))
+        self.rows.append(torch.tensor(rows, dtype=torch.float64, device=self.device).view(-1, 2))
+
+    def compute(self) -> Tensor:
+        return self.score(dim_zero_cat(self.rows))
+
+    def _no_rows(self) -> Tensor:
+        """What a rank without examples gathers: of the others' type and width."""
+        return torch.zeros(0, 2, dtype=torch.float64, device=self.device)
+
+
+class OverlapF1(Metric):
+    """F1 of the items of all examples together: 2 right / (predicted + to be found); 0 if there are none."""
+
+    counts: Tensor
+
+    def __init__(self, overlap: Callable[[Any, Any], Overlap]) -> None:
+        super().__init__()
+        self.overlap = overlap
+        self.add_state("counts", torch.zeros(3, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, predictions: Sequence[Any], references: Sequence[Any]) -> None:
+        _check_lengths(predictions, references)
+        overlaps = list(map(self.overlap, predictions, references))
+        self.counts += torch.tensor(overlaps, dtype=torch.int64, device=self.device).view(-1, 3).sum(dim=0)
+
+    def compute(self) -> Tensor:
+        right, predicted, actual = self.counts.double()
+        return 2 * right / (predicted + actual).clamp(min=1)
+
+
 def build_metrics(task: Task) -> dict[str, Metric]:
     """The task's metrics, fresh, by the names in ``task.metrics`` and in their order.
 
@@ -169,18 +165,54 @@ def build_metrics(task: Task) -> dict[str, Metric]:
 
 
 def _build_metric(task: Task, name: str) -> Metric:
-    known = _SCORES.get(task.family, {})
-    if name not in known:
-        names = ", ".join(known) or "none yet"
-        raise ValueError(
-            f"task {task.key!r}: no metric {name!r} for family {task.family.value!r} (known: {names}); "
-            "correct the task's metrics, or add this one to recipe.tasks.metrics"
-        )
-    if task.family is not Family.CLASSIFICATION:
-        return MeanScore(known[name])
-    if known[name] is positive_f1 and len(task.labels) != 2:
-        raise ValueError(f"task {task.key!r}: f1 is for 2 labels, not {len(task.labels)}; use macro_f1")
-    return ClassScore(known[name], classes=len(task.labels))
+    if task.family is Family.CLASSIFICATION and (metric := _build_class_score(task, name)):
+        return metric
+    if task.family is Family.MRC and name in _ANSWERS:
+        return MeanScore(partial(_ANSWERS[name], rules=task.answer_rules))
+    if name in _METRICS.get(task.family, {}):
+        return _METRICS[task.family][name]()
+    known = {Family.CLASSIFICATION: (*_CLASSES, _ALL_RIGHT, f"{_OF_GROUP}<group>"), Family.MRC: _ANSWERS}
+    raise ValueError(
+        f"task {task.key!r}: no metric {name!r} for family {task.family.value!r} "
+        f"(known: {', '.join(known.get(task.family) or _METRICS[task.family])}); "
+        "correct the task's entry in the catalogue, or add the metric to recipe.tasks.metrics"
+    )
+
+
+def _build_class_score(task: Task, name: str) -> Metric | None:
+    classes, of = len(task.labels), _label_of_pair if task.grouped else _label
+    if name in _CLASSES:
+        if _CLASSES[name] is positive_f1 and classes != 2:
+            raise ValueError(f"task {task.key!r}: {name} is for 2 labels, not {classes}; use macro_f1")
+        return ClassScore(_CLASSES[name], classes, of)
+    if task.grouped and name == _ALL_RIGHT:
+        return PooledScore(all_right, _group_row)
+    if task.grouped and name.startswith(_OF_GROUP):
+        return ClassScore(accuracy, classes, partial(_label_in_group, name.removeprefix(_OF_GROUP)))
+    return None
+
+
+def _label(reference: int) -> int:
+    return reference
+
+
+def _label_of_pair(reference: tuple[int, str]) -> int:
+    return reference[0]
+
+
+def _label_in_group(group: str, reference: tuple[int, str]) -> int | None:
+    return reference[0] if reference[1] == group else None
+
+
+def _group_row(prediction: int, reference: tuple[int, str]) -> tuple[float, float]:
+    """A number for the group, of as many bits as float64 keeps, and whether the prediction is right."""
+    label, group = reference
+    number = int.from_bytes(hashlib.sha256(group.encode()).digest()[:6], "big")
+    return float(number), float(prediction == label)
+
+
+def _pair(prediction: float, reference: float) -> tuple[float, float]:
+    return prediction, reference
 
 
 def _same(prediction: int, reference: int) -> float:
@@ -198,14 +230,25 @@ def _check_lengths(predictions: Sequence[Any], references: Sequence[Any]) -> Non
         )
 
 
-_SCORES: Mapping[Family, Mapping[str, Callable[..., Any]]] = {
-    Family.CLASSIFICATION: {
-        "accuracy": accuracy,
-        "f1": positive_f1,
-        "macro_f1": macro_f1,
-        "matthews": matthews,
+_OF_GROUP = "accuracy_"  # followed by a group's name: accuracy of that group alone
+_ALL_RIGHT = "exact_match"  # of groups: MultiRC's questions with every answer right
+_CLASSES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "accuracy": accuracy,
+    "f1": positive_f1,
+    "f1a": positive_f1,  # MultiRC's name for it, over all answers of all questions
+    "macro_f1": macro_f1,
+    "matthews": matthews,
+}
+_ANSWERS: Mapping[str, Callable[..., float]] = {"f1": token_f1, "exact_match": exact_match}
+_METRICS: Mapping[Family, Mapping[str, Callable[[], Metric]]] = {
+    Family.COMMONSENSE: {"accuracy": partial(MeanScore, _same)},
+    Family.SUMMARIZATION: {name: partial(MeanScore, partial(_rouge_score, name)) for name in ROUGE},
+    Family.REGRESSION: {
+        name: partial(PooledScore, score, _pair) for name, score in (("pearson", pearson), ("spearman", spearman))
     },
-    Family.COMMONSENSE: {"accuracy": _same},
-    Family.MRC: {"f1": token_f1, "exact_match": exact_match},
-    Family.SUMMARIZATION: {name: partial(_rouge_score, name) for name in _ROUGE},
+    Family.TAGGING: {
+        "accuracy": partial(OverlapF1, tag_overlap),
+        "chunk_f1": partial(OverlapF1, chunk_overlap),
+        "bracket_f1": partial(OverlapF1, bracket_overlap),
+    },
 }

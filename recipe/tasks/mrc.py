@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recipe.tasks.classification import superglue
 from recipe.tasks.origin import native
-from recipe.tasks.task import mrc
+from recipe.tasks.task import AnswerRules, mrc
 
 TASKS = (
     mrc(
@@ -29,6 +29,7 @@ TASKS = (
             licence="CC BY-SA 4.0",
             revision="95cda593fae71b60b5b19f82de3fcf3298c1239c",
         ),
+        answer_rules=AnswerRules.DROP,
     ),
     mrc("record", superglue("record", 100_730, 10_000, 10_000, "unclear")),
     mrc(
@@ -40,6 +41,7 @@ TASKS = (
             licence="CC BY-SA 4.0",
             revision="1908d6afbbead072334abe2965f91bd2709910ab",
         ),
+        answer_rules=AnswerRules.HOTPOT_QA,
     ),
     mrc(
         "trivia_qa",
@@ -50,5 +52,6 @@ TASKS = (
             licence="unclear",
             streamed=True,
         ),
+        answer_rules=AnswerRules.TRIVIA_QA,
     ),
 )

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from recipe.tasks.origin import Place, native, raw, script
-from recipe.tasks.task import summarization
+from recipe.tasks.task import ROUGE_OF_SENTENCES, Search, summarization
+
+# BART's published settings (arXiv 1910.13461 and its released configurations, bart-large-cnn and bart-large-xsum).
+_LONG = Search(beams=4, length_penalty=2.0, no_repeat_ngram=3, min_length=56, max_length=142)
+_SHORT = Search(beams=6, length_penalty=1.0, no_repeat_ngram=3, min_length=11, max_length=62)
 
 TASKS = (
     summarization(
@@ -14,6 +18,8 @@ TASKS = (
             rows={"train": 287_113, "validation": 13_368, "test": 11_490},
             licence="unclear (news text)",
         ),
+        ROUGE_OF_SENTENCES,
+        search=_LONG,
     ),
     summarization(
         "billsum",
@@ -23,6 +29,7 @@ TASKS = (
             licence="CC0 1.0",
             revision="3d8510441c06a3d9dfb32eb0d7f80151730bcc4f",
         ),
+        ROUGE_OF_SENTENCES,
         evaluation_splits=("validation", "test"),
     ),
     summarization(
@@ -32,6 +39,7 @@ TASKS = (
             rows={"train": 204_045, "validation": 11_332, "test": 11_334},
             licence="unclear (BBC text)",
         ),
+        search=_SHORT,
     ),
     summarization(
         "aeslc",
@@ -59,5 +67,6 @@ TASKS = (
             rows={"train": 44_972, "validation": 5_622, "test": 5_622},
             licence="non-commercial, research use",
         ),
+        ROUGE_OF_SENTENCES,
     ),
 )

@@ -19,6 +19,37 @@ class Family(str, Enum):
     TAGGING = "tagging"  # downstream only (chunking, POS, parsing as tagging)
 
 
+class AnswerRules(str, Enum):
+    """Whose official evaluation script compares answers (:mod:`recipe.tasks.answers`)."""
+
+    SQUAD = "squad"  # also ReCoRD's and Natural Questions' (as MRQA has it)
+    DROP = "drop"
+    HOTPOT_QA = "hotpot_qa"
+    TRIVIA_QA = "trivia_qa"
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a summary is generated.
+
+    Attributes:
+        beams: Hypotheses kept; 1 is greedy.
+        length_penalty: A finished hypothesis counts log p / length^penalty: above 1 longer ones win.
+        no_repeat_ngram: No n-gram of so many tokens occurs twice; 0 allows all.
+        min_length: Least tokens, the decoder's start among them, as Hugging Face counts.
+        max_length: Most tokens, likewise; None leaves it to the caller.
+    """
+
+    beams: int = 1
+    length_penalty: float = 1.0
+    no_repeat_ngram: int = 0
+    min_length: int = 0
+    max_length: int | None = None
+
+
+GREEDY = Search()
+
+
 @dataclass(frozen=True)
 class Task:
     """One dataset seen as a learning problem.
@@ -34,6 +65,11 @@ class Task:
         train_split: The source's split to train on.
         evaluation_splits: The source's splits that can serve for validation, best first.
         prefinetune: One of the 46 (True), or downstream only or a user's own (False).
+        grouped: Whether evaluation tells groups of examples apart (classification): a question's answers, a split's
+            parts. Each evaluation example names its group.
+        answer_rules: How answers are compared (mrc).
+        score_range: The least and the most score (regression); learned as a number from 0 to 1.
+        search: How final evaluations search for a summary; training's are greedy.
 
     A split's name may say how it is made of the source's own: ``dev_r1+dev_r2`` joins two, and ``train#validation`` is
     the part of ``train`` that is set aside where a dataset has no other split (:mod:`data_prep.sources.derived`).
@@ -48,6 +84,10 @@ class Task:
     train_split: str = "train"
     evaluation_splits: tuple[str, ...] = ("validation",)
     prefinetune: bool = True
+    grouped: bool = False
+    answer_rules: AnswerRules = AnswerRules.SQUAD
+    score_range: tuple[float, float] = (0.0, 1.0)
+    search: Search = GREEDY
 
     @property
     def primary_metric(self) -> str:
@@ -69,6 +109,7 @@ FALSE_TRUE = ("False", "True")
 NLI = ("entailment", "neutral", "contradiction")
 SPAN = ("f1", "exact_match")
 ROUGE = ("rougeL", "rouge1", "rouge2")
+ROUGE_OF_SENTENCES = ("rougeLsum", "rouge1", "rouge2", "rougeL")  # published scores of longer summaries: sentence-split
 
 
 def classification(
@@ -81,9 +122,9 @@ def commonsense(key: str, origin: Origin, choices: int | None, **rest) -> Task:
     return Task(key, Family.COMMONSENSE, origin, ACCURACY, choices=choices, **rest)
 
 
-def mrc(key: str, origin: Origin) -> Task:
-    return Task(key, Family.MRC, origin, SPAN)
+def mrc(key: str, origin: Origin, **rest) -> Task:
+    return Task(key, Family.MRC, origin, SPAN, **rest)
 
 
-def summarization(key: str, origin: Origin, **rest) -> Task:
-    return Task(key, Family.SUMMARIZATION, origin, ROUGE, **rest)
+def summarization(key: str, origin: Origin, metrics: tuple[str, ...] = ROUGE, **rest) -> Task:
+    return Task(key, Family.SUMMARIZATION, origin, metrics, **rest)

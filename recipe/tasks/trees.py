@@ -14,11 +14,13 @@ tagger predicts it, gives some tree over the same words.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 UNKNOWN = "X"  # the Penn Treebank's name for a constituent of unknown kind
+PUNCTUATION = frozenset({",", ":", "``", "''", "."})  # tags of words that parsers' scores pass over
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,29 @@ def _visit(node: Tree, depth: int, shared: list[tuple[int, str]], chains: list[s
         if index:
             shared.append((depth, "+".join(names)))
         _visit(child, depth + 1, shared, chains)
+
+
+def brackets(tree: Tree) -> Counter[tuple[str, int, int]]:
+    """The constituents that a parser is scored by: label, first word, and one past the last.
+
+    As evalb counts them with the parameters of Collins (1997), COLLINS.prm: words are numbered without punctuation,
+    part-of-speech tags and a nameless root (TOP) are none, ADVP and PRT are the same.
+    """
+    found: Counter[tuple[str, int, int]] = Counter()
+    _count_brackets(tree, 0, found)
+    return found
+
+
+def _count_brackets(node: Tree, start: int, found: Counter[tuple[str, int, int]]) -> int:
+    """Adds the constituents below and at ``node``, whose first word is ``start``; returns one past its last."""
+    if not node.children:
+        return start + (node.label not in PUNCTUATION)
+    stop = start
+    for child in node.children:
+        stop = _count_brackets(child, stop, found)
+    if node.label not in ("", "TOP"):
+        found["ADVP" if node.label == "PRT" else node.label, start, stop] += 1
+    return stop
 
 
 def labels_to_tree(labels: Sequence[str], leaves: Sequence[Tree]) -> Tree:

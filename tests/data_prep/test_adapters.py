@@ -22,7 +22,7 @@ from data_prep.examples import (
     Unusable,
 )
 from data_prep.sources import parse_source
-from recipe.tasks import CATALOGUE, Family, get_task
+from recipe.tasks import CATALOGUE, Family, get_task, source_splits
 
 DATA = Path(os.environ.get("PREFINETUNE_DATA") or Path(__file__).parents[3] / "shared/data")
 KEYS = tuple(ADAPTERS)
@@ -148,13 +148,17 @@ def test_labels_that_are_names_are_checked_too(key: str, column: str, hidden: st
         get_adapter(key).convert(row | {column: "Z"})
 
 
-OPTIONAL_TEXTS = {("sciq", "support"), ("swag", "sent2"), ("hyperpartisan", "title"), ("anli", SOURCE_SPLIT)}
+OPTIONAL_TEXTS = {("sciq", "support"), ("swag", "sent2"), ("hyperpartisan", "title")}
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key not in ("natural_questions", "conll2000_chunking")])
 def test_rows_without_a_text_never_become_examples(key: str) -> None:
     row = usable_row(key)
-    texts = [c for c in ADAPTERS[key].columns if isinstance(row[c], str) and (key, c) not in OPTIONAL_TEXTS]
+    texts = [
+        c
+        for c in ADAPTERS[key].columns
+        if isinstance(row[c], str) and c != SOURCE_SPLIT and (key, c) not in OPTIONAL_TEXTS
+    ]
     assert texts
     for column in texts:
         with pytest.raises((Unusable, InvalidData)):
@@ -163,12 +167,14 @@ def test_rows_without_a_text_never_become_examples(key: str) -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_real_files_convert_but_for_documented_drops(key: str) -> None:
-    paths = [DATA / key / f"{split}.parquet" for split in ("train", *get_task(key).evaluation_splits)]
+    splits = dict.fromkeys(own for split in ("train", *get_task(key).evaluation_splits) for own in source_splits(split))
+    paths = [DATA / key / f"{split}.parquet" for split in splits]
     found = [path for path in paths if path.exists()]
     if not found:
         pytest.skip(f"no Parquet files of {key} under {DATA} (set PREFINETUNE_DATA)")
     for path in found:
-        raw = pq.read_table(path, columns=list(get_adapter(key).columns)).to_pylist()
+        columns = [column for column in get_adapter(key).columns if column != SOURCE_SPLIT]
+        raw = [row | {SOURCE_SPLIT: path.stem} for row in pq.read_table(path, columns=columns).to_pylist()]
         examples, dropped = convert_all(key, raw)
         check_drops(key, dropped, len(raw))
         for example in examples:

@@ -143,7 +143,8 @@ def test_the_demo_is_uneven_and_small() -> None:
     sizes = [default_count(key, "train") for key in PREFINETUNE_TASKS]
     assert 10_000 <= sum(sizes) <= 14_000
     assert max(sizes) >= 10 * min(sizes)
-    assert all(40 <= default_count(key, get_task(key).evaluation_splits[0]) <= 120 for key in PREFINETUNE_TASKS)
+    splits = [(key, source_splits(get_task(key).evaluation_splits[0])[0]) for key in PREFINETUNE_TASKS]
+    assert all(40 <= default_count(*split) <= 120 for split in splits)
 
 
 def test_a_split_that_is_not_there_is_named_with_those_that_are() -> None:

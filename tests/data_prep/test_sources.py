@@ -110,7 +110,9 @@ def test_an_unusable_source_is_refused_with_what_to_write(text: str, message: st
 
 def test_the_miniature_has_a_train_and_an_evaluation_split_of_every_task_it_lists():
     source = parse_source("miniature")
-    assert source.splits("mnli") == ["train", "validation_matched"]
+    assert source.splits("cola") == ["train", "validation"]
+    own = ["train", "validation_matched", "validation_mismatched"]
+    assert source.splits("mnli") == [*own, "validation_matched+validation_mismatched"]
     for task in source.tasks():
         for split in source.splits(task):
             assert source.rows(task, split) == sum(map(len, source.read(task, split, []))), (task, split)

@@ -35,8 +35,9 @@ def test_overrides_win_over_the_file():
         ("tasks=[cola,rtee]", r"unknown task 'rtee': did you mean 'rte'\?"),
         ("tasks=[cola,cola]", r"cola twice"),
         ("tasks=[]", r"tasks is empty"),
-        ("tasks=[cola,stsb]", r"stsb is a regression task, for fine-tuning only; leave it out"),
-        ("tasks=[ptb_parsing]", r"ptb_parsing is a tagging task, for fine-tuning only"),
+        ("tasks=[cola,stsb]", r"stsb is a regression task, for fine-tuning only: make it the run's one task"),
+        ("tasks=[ptb_parsing,cola]", r"ptb_parsing is a tagging task, for fine-tuning only"),
+        ("tasks=[stsb]", r"stsb is a regression task.*set algorithms.log_n_scaling=false"),
         ("data.token_budget=0", r"data.token_budget=0 must be positive"),
         ("data.temperature=0", r"data.temperature=0.0 must be positive"),
         ("data.locality=-1", r"data.locality=-1 must be positive"),
@@ -50,6 +51,14 @@ def test_a_wrong_value_is_named_with_the_fix(override, message):
     demo = next(path for path in YAMLS if path.stem == "demo")
     with pytest.raises(ConfigError, match=message):
         load_config(demo, [override])
+
+
+def test_a_run_of_one_task_may_be_regression_or_tagging():
+    demo = next(path for path in YAMLS if path.stem == "demo")
+    assert load_config(demo, ["tasks=[stsb]", "algorithms.log_n_scaling=false"]).tasks == ["stsb"]
+    assert load_config(demo, ["tasks=[ptb_parsing]"]).tasks == ["ptb_parsing"]
+    with pytest.raises(ConfigError, match=r"spectral_norm=true .*none of the tasks"):
+        load_config(demo, ["tasks=[ptb_parsing]", "algorithms.r3f.spectral_norm=true"])
 
 
 def test_a_missing_mandatory_key_is_named(tmp_path):

@@ -54,6 +54,11 @@ def test_anli_evaluation_is_grouped_by_round() -> None:
     assert get_adapter("anli").convert(row) == ClassificationExample("P.", 2, "H.", group="r3")
 
 
+def test_mnli_evaluation_is_grouped_by_genre() -> None:
+    row = {"premise": "P.", "hypothesis": "H.", "label": 2, SOURCE_SPLIT: "validation_mismatched"}
+    assert get_adapter("mnli").convert(row) == ClassificationExample("P.", 2, "H.", group="mismatched")
+
+
 def test_fever_nli_reads_the_evidence_first_and_checks_the_label_by_the_verdict() -> None:
     row = {"premise": "Claim.", "hypothesis": "Evidence.", "label": 1, "fever_gold_label": "NOT ENOUGH INFO"}
     assert get_adapter("fever_nli").convert(row) == ClassificationExample("Evidence.", 1, "Claim.")

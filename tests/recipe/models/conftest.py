@@ -16,11 +16,12 @@ from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 from recipe.data.microbatch import IGNORE, Microbatch
 from recipe.models.backbone import build_backbone
 from recipe.models.network import MultitaskNetwork
+from recipe.tasks import get_task
 from tests.tiny_backbones import tiny_backbones
 
 VOCABULARY = 64
 CONFIGS = tiny_backbones(longest_row=64)
-TASKS = ("rte", "trec", "copa", "race", "squad")
+TASKS = ("rte", "trec", "copa", "race", "squad", "conll2000_chunking", "stsb")
 SUMMARIES = ("xsum", "aeslc")
 
 Part = tuple[list[list[int]], dict[str, Any]]  # rows' token ids, and the segment without its place
@@ -105,11 +106,37 @@ def summarization(task: str = "xsum", lengths: tuple[int, ...] = (5, 8), seed: i
     return rows, {"task": task, "family": "summarization", "target_ids": target_ids, "references": references}
 
 
+def tagging(task: str = "conll2000_chunking", words: tuple[int, ...] = (5, 1, 3), seed: int = 4) -> Part:
+    """Words of one or two tokens; the first sentence has a word whose label cannot be learned."""
+    rng = np.random.default_rng(seed)
+    labels = get_task(task).labels
+    first_tokens = [1 + np.cumsum(rng.integers(1, 3, count)) - 1 for count in words]
+    numbers = rng.integers(0, len(labels), sum(words))
+    tags = np.split(np.array(labels)[numbers], np.cumsum(words)[:-1])
+    numbers[0] = IGNORE
+    example = np.repeat(np.arange(len(words)), words)
+    return [draw_row(rng, int(first[-1]) + 3) for first in first_tokens], {
+        "task": task,
+        "family": "tagging",
+        "words": torch.from_numpy(np.stack([example, np.concatenate(first_tokens)], axis=1)),
+        "labels": torch.from_numpy(numbers),
+        "references": [{"tags": own.tolist(), "tree": ""} for own in tags],
+    }
+
+
+def regression(task: str = "stsb", lengths: tuple[int, ...] = (9, 6), seed: int = 5) -> Part:
+    rng = np.random.default_rng(seed)
+    scores = torch.from_numpy(rng.random(len(lengths), dtype=np.float32))
+    return [draw_row(rng, n) for n in lengths], {"task": task, "family": "regression", "scores": scores}
+
+
 FAMILIES: dict[str, Callable[..., Part]] = {
     "classification": classification,
     "commonsense": commonsense,
     "mrc": mrc,
     "summarization": summarization,
+    "tagging": tagging,
+    "regression": regression,
 }
 
 
@@ -124,7 +151,7 @@ def join_parts(*parts: Part, extra_columns: int = 0, extra_rows: int = 0) -> Mic
     token_types = attention_mask * (torch.arange(shape[1]) >= 3)
     segments, row, example = [], 0, 0
     for part_rows, segment in parts:
-        examples = next(len(segment[k]) for k in ("labels", "references", "target_ids") if k in segment)
+        examples = next(len(segment[k]) for k in ("references", "labels", "scores", "target_ids") if k in segment)
         segments.append({**segment, "rows": (row, row + len(part_rows)), "examples": (example, example + examples)})
         row, example = row + len(part_rows), example + examples
     return Microbatch(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_types, segments=segments)

@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 
 from recipe.algorithms.r3f import symmetric_kl
+from recipe.data.microbatch import IGNORE
 from recipe.models.divergence import segment_divergence
 from recipe.models.heads import group_choices
-from recipe.models.losses import choice_log_outcomes, span_log_outcomes
+from recipe.models.losses import choice_log_outcomes, span_log_outcomes, tagging_loss
 
 
 def test_a_window_without_context_never_divides_by_zero():
@@ -59,3 +60,27 @@ def test_generation_divergence_is_a_mean_over_target_tokens_only():
     per_token = symmetric_kl(p, q)
     expected = torch.stack([per_token[0, :2].mean(), per_token[1].mean()])
     torch.testing.assert_close(segment_divergence({"logits": p}, {"logits": q}, segment), expected)
+
+
+def test_tagging_divergence_is_a_mean_over_words_and_regressions_the_squared_difference():
+    torch.manual_seed(0)
+    p, q = torch.randn(3, 7), torch.randn(3, 7)
+    words = torch.tensor([[0, 1], [0, 2], [1, 1]])
+    segment = {"family": "tagging", "words": words, "labels": torch.tensor([1, IGNORE, 2]), "examples": (0, 2)}
+    per_word = symmetric_kl(p, q)
+    expected = torch.stack([per_word[:2].mean(), per_word[2]])
+    torch.testing.assert_close(segment_divergence({"logits": p}, {"logits": q}, segment), expected)
+    scores = {"family": "regression", "scores": torch.zeros(3), "examples": (0, 3)}
+    found = segment_divergence({"score": p[:, 0]}, {"score": q[:, 0]}, scores)
+    torch.testing.assert_close(found, (p[:, 0] - q[:, 0]) ** 2)
+    normals = torch.distributions.Normal(p[:, 0], 1.0), torch.distributions.Normal(q[:, 0], 1.0)
+    kl = torch.distributions.kl_divergence
+    torch.testing.assert_close(found, kl(normals[0], normals[1]) + kl(normals[1], normals[0]))
+
+
+def test_a_sentence_without_a_label_that_can_be_learned_has_no_loss():
+    logits, word_example = torch.randn(3, 4, requires_grad=True), torch.tensor([0, 1, 1])
+    loss = tagging_loss(logits, torch.tensor([IGNORE, 2, IGNORE]), word_example, 2)
+    torch.testing.assert_close(loss, torch.stack([torch.tensor(0.0), -logits[1].log_softmax(0)[2]]))
+    loss.sum().backward()
+    assert logits.grad is not None and not logits.grad[[0, 2]].any()

@@ -15,6 +15,10 @@ from recipe.algorithms.r3f.r4f import find_projections
 from recipe.data.batch_plan import step_weights
 from recipe.data.microbatch import count_examples
 from recipe.models.multitask import MultitaskModel
+from recipe.models.network import MultitaskNetwork
+from recipe.tasks import get_task
+from recipe.tasks.task import GREEDY, Search
+from tests.recipe.models.conftest import SUMMARIES, TASKS
 
 
 class Collect(Metric):
@@ -34,7 +38,7 @@ class Collect(Metric):
 @pytest.fixture
 def model(network, tokenizer):
     def build(kind, **options):
-        tasks = ["rte", "trec", "copa", "race", "squad", "xsum", "aeslc"]
+        tasks = [*TASKS, *SUMMARIES]
         metrics = {"trec": {"collect": Collect()}, "xsum": {"collect": Collect()}}
         return MultitaskModel(network(kind, **options), tokenizer, tasks, metrics=metrics)
 
@@ -48,6 +52,8 @@ def test_predictions_and_references_have_the_metrics_types(model, part, join):
         "commonsense": (int, int),
         "mrc": (str, list),
         "summarization": (str, str),
+        "tagging": (list, list),
+        "regression": (float, float),
     }
     for family, types in expected.items():
         (segment,) = built.eval_forward(join(part(family)))
@@ -78,6 +84,82 @@ def test_summaries_are_the_greedy_continuation(model, part, join, tokenizer):
             if decoded[-1] == 2:
                 break
         assert summary == tokenizer.decode(decoded, skip_special_tokens=True).strip()
+
+
+def test_tags_are_named_word_by_word_and_scores_are_in_the_tasks_own_range(model, part, join):
+    built = model("roberta").eval()
+    batch = join(part("tagging"))
+    (segment,) = built.eval_forward(batch)
+    assert [len(tags) for tags in segment["predictions"]] == [5, 1, 3]
+    best = built(batch)[0]["logits"].argmax(dim=-1).tolist()
+    assert list(itertools.chain(*segment["predictions"])) == [
+        get_task("conll2000_chunking").labels[index] for index in best
+    ]
+    assert segment["references"] == [reference["tags"] for reference in batch["segments"][0]["references"]]
+    batch = join(part("regression"))
+    (segment,) = built.eval_forward(batch)
+    assert segment["references"] == pytest.approx((5 * batch["segments"][0]["scores"]).tolist())
+    assert segment["predictions"] == pytest.approx((5 * built(batch)[0]["score"]).tolist())
+
+
+def test_examples_of_a_grouped_task_come_with_their_group(network, tokenizer, part, join):
+    grouped = MultitaskNetwork(network("roberta").backbone, ["multirc"])
+    built = MultitaskModel(grouped, tokenizer, ["multirc"]).eval()
+    rows, segment = part("classification", task="rte")
+    groups = [{"group": "7-1"}, {"group": "7-1"}, {"group": "7-2"}]
+    (predicted,) = built.eval_forward(join((rows, {**segment, "task": "multirc", "references": groups})))
+    labels = segment["labels"].tolist()
+    assert predicted["references"] == [(labels[0], "7-1"), (labels[1], "7-1"), (labels[2], "7-2")]
+
+
+def test_a_searchs_settings_are_those_that_hugging_face_generates_with(model, part, join):
+    built = model("bart").eval()
+    batch = join(part("summarization"))
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    settings = {"length_penalty": 2.0, "min_length": 5, "max_length": 12}
+    search = Search(beams=4, no_repeat_ngram=2, **settings)
+    options = {"num_beams": 4, "no_repeat_ngram_size": 2, "early_stopping": True, **settings}
+    found, wanted = built.network.generate(batch, search, 99), built.network.backbone.generate(**inputs, **options)
+    assert torch.equal(found, wanted)
+    assert 5 <= found.shape[1] <= 12
+    assert not torch.equal(found, built.network.generate(batch, Search(max_length=12), 99)[:, : found.shape[1]])
+
+
+def test_more_beams_find_a_likelier_summary(model, part, join):
+    built = model("bart").eval()
+    batch = join(part("summarization"))
+    likelihoods = []
+    for beams in (1, 8):
+        search = Search(beams=beams, length_penalty=0.0, min_length=8, max_length=8)
+        generated = built.network.generate(batch, search, 99)
+        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        log_p = built.network.backbone(**inputs, decoder_input_ids=generated[:, :-1]).logits.log_softmax(-1)
+        likelihoods.append(log_p.gather(2, generated[:, 1:, None]).sum())
+    assert likelihoods[1] > likelihoods[0]
+
+
+def test_no_ngram_occurs_twice_where_the_search_forbids_it(model, part, join):
+    built = model("bart").eval()
+    batch = join(part("summarization"))
+    for tokens in built.network.generate(batch, Search(no_repeat_ngram=1, max_length=20), 99).tolist():
+        inner = [token for token in tokens[1:] if token not in (1, 2)]
+        assert len(inner) == len(set(inner))
+
+
+def test_final_evaluations_search_as_the_task_says_and_others_are_greedy(model, part, join, monkeypatch):
+    built, searches = model("bart").eval(), []
+    generate = built.network.generate
+    monkeypatch.setattr(
+        built.network,
+        "generate",
+        lambda batch, search, *rest, **more: searches.append(search) or generate(batch, GREEDY, *rest, **more),
+    )
+    for beam_search in (False, True):
+        built.beam_search = beam_search
+        for task in SUMMARIES:
+            built.eval_forward(join(part("summarization", task=task)))
+    assert searches == [GREEDY, GREEDY, get_task("xsum").search, get_task("aeslc").search]
+    assert get_task("xsum").search.beams == 6
 
 
 def test_metrics_are_named_by_task_and_only_for_evaluation(model, part, join):

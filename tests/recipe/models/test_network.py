@@ -3,13 +3,20 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from transformers import BartForSequenceClassification, RobertaForQuestionAnswering, RobertaForSequenceClassification
+from transformers import (
+    BartForSequenceClassification,
+    RobertaForQuestionAnswering,
+    RobertaForSequenceClassification,
+    RobertaForTokenClassification,
+)
 
 from recipe.models.backbone import BackboneError, max_row_length
 from recipe.models.multitask import MultitaskModel
 from recipe.models.network import MultitaskNetwork
+from recipe.tasks import get_task
+from tests.recipe.models.conftest import SUMMARIES, TASKS
 
-OWN_TEXT = ("classification", "commonsense", "mrc")
+OWN_TEXT = ("classification", "commonsense", "mrc", "tagging", "regression")
 
 
 def families_of(kind):
@@ -20,7 +27,7 @@ def families_of(kind):
 def model(network, tokenizer):
     def build(kind, **options):
         built = network(kind, **options)
-        return MultitaskModel(built, tokenizer, ["rte", "trec", "copa", "race", "squad", "xsum", "aeslc"])
+        return MultitaskModel(built, tokenizer, [*TASKS, *SUMMARIES])
 
     return build
 
@@ -42,6 +49,8 @@ def test_uniform_predictions_have_scaled_loss_one_in_every_family(model, kind, p
             if ("out_proj" in name and name.startswith("heads")) or "shared" in name:
                 parameter.zero_()
     for family in families_of(kind):
+        if family == "regression":  # has no outcomes to be uniform over
+            continue
         batch = join(part(family))
         outputs = built(batch)
         scaled = built.loss(outputs, batch) / built.log_outcomes(outputs, batch)
@@ -51,7 +60,7 @@ def test_uniform_predictions_have_scaled_loss_one_in_every_family(model, kind, p
 @pytest.mark.parametrize("kind", ["roberta", "bart"])
 def test_a_mixed_microbatch_is_the_sum_of_its_tasks(model, kind, part, join):
     built = model(kind)
-    mixtures = [[part("classification"), part("classification", task="rte", seed=7), part("commonsense"), part("mrc")]]
+    mixtures = [[part("classification", task="rte", seed=7), *(part(family) for family in OWN_TEXT)]]
     if kind == "bart":
         mixtures.append([part("summarization"), part("summarization", task="aeslc", lengths=(4, 11), seed=9)])
     for parts in mixtures:
@@ -66,7 +75,7 @@ def test_a_mixed_microbatch_is_the_sum_of_its_tasks(model, kind, part, join):
 
 def test_padding_changes_nothing(model, kind, part, join):
     built, other = model(kind), model(kind, seed=1)
-    mixtures = [[part("classification"), part("commonsense"), part("mrc")]]
+    mixtures = [[part(family) for family in OWN_TEXT]]
     if kind == "bart":
         mixtures.append([part("summarization")])
     for parts in mixtures:
@@ -159,6 +168,45 @@ def test_span_loss_equals_hugging_face_logits_over_valid_positions(model, part, 
     torch.testing.assert_close(losses(built, batch), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_tagging_equals_hugging_face_roberta_at_each_words_first_token(model, part, join):
+    built = model("roberta").eval()
+    batch = join(part("tagging"))
+    segment, config = batch["segments"][0], built.network.backbone.config
+    config.num_labels = len(get_task("conll2000_chunking").labels)
+    reference = RobertaForTokenClassification(config).eval()
+    reference.roberta.load_state_dict(built.network.backbone.state_dict())
+    reference.classifier = built.network.heads["conll2000_chunking"].out_proj
+    labels = torch.full_like(batch["input_ids"], -100)
+    labels[tuple(segment["words"].T)] = segment["labels"]
+    expected = [
+        reference(batch["input_ids"][row : row + 1], batch["attention_mask"][row : row + 1], labels=own[None]).loss
+        for row, own in enumerate(labels)
+    ]
+    torch.testing.assert_close(losses(built, batch), torch.stack(expected), atol=1e-5, rtol=1e-5)
+
+
+def test_regression_equals_hugging_face_roberta(model, part, join):
+    built = model("roberta").eval()
+    batch = join(part("regression"))
+    config = built.network.backbone.config
+    config.num_labels = 1
+    reference = RobertaForSequenceClassification(config).eval()
+    reference.roberta.load_state_dict(built.network.backbone.state_dict())
+    reference.classifier.dense.load_state_dict(built.network.heads["stsb"].dense.state_dict())
+    reference.classifier.out_proj = built.network.heads["stsb"].out_proj
+    loss = reference(batch["input_ids"], batch["attention_mask"], labels=batch["segments"][0]["scores"]).loss
+    torch.testing.assert_close(losses(built, batch).mean(), loss, atol=1e-5, rtol=1e-5)
+
+
+def test_open_labels_must_be_given_and_decide_the_heads_size(network):
+    backbone = network("roberta").backbone
+    with pytest.raises(ValueError, match=r"'ptb_parsing'.*training stream"):
+        MultitaskNetwork(backbone, ["ptb_parsing"])
+    built = MultitaskNetwork(backbone, ["ptb_parsing"], {"ptb_parsing": ["+1|S|", "||", "||NP"]})
+    assert built.heads["ptb_parsing"].out_proj.out_features == 3
+    assert built.labels == {"ptb_parsing": ("+1|S|", "||", "||NP")}
+
+
 def test_summarization_equals_hugging_face_bart_and_smooths_in_training_only(model, part, join):
     built = model("bart")
     batch = join(part("summarization"))
@@ -187,8 +235,8 @@ def test_bart_refuses_rows_with_and_without_targets_in_one_microbatch(network, p
         network("bart")(join(part("classification"), part("summarization")))
 
 
-def test_heads_are_one_per_classification_task_and_one_per_other_family(network):
-    assert set(network("bart").heads) == {"rte", "trec", "commonsense", "mrc"}
+def test_choices_spans_and_summaries_share_a_head_and_every_other_task_has_its_own(network):
+    assert set(network("bart").heads) == {"rte", "trec", "commonsense", "mrc", "conll2000_chunking", "stsb"}
     assert set(MultitaskNetwork(network("bart").backbone, ["xsum"]).heads) == set()
 
 

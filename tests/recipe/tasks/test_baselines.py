@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recipe.tasks.baselines import SPAN_WORDS, baseline, leads, random_spans
+from recipe.tasks.baselines import SPAN_WORDS, baseline, commonest_tags, leads, random_spans
 from recipe.tasks.catalogue import get_task
 
 
@@ -57,6 +57,13 @@ def test_a_split_without_examples_is_an_error() -> None:
         baseline(get_task("cola"), [])
 
 
-def test_a_family_without_baseline_is_named() -> None:
-    with pytest.raises(ValueError, match="regression"):
-        baseline(get_task("stsb"), [0.5], [0.5])
+def test_one_score_for_all_correlates_with_nothing() -> None:
+    assert baseline(get_task("stsb"), [0.5, 4.0]) == ("constant score", {"pearson": 0, "spearman": 0})
+
+
+def test_every_word_gets_the_commonest_tag_also_where_references_are_trees() -> None:
+    assert baseline(get_task("ptb_pos"), [["NN", "NN"], ["DT"]]) == (
+        "commonest tag",
+        {"accuracy": pytest.approx(2 / 3)},
+    )
+    assert commonest_tags(["(S (NP (DT the) (JJ old) (NN cat)) (VP (VBD sat)))"] * 2) == [["+2|NP|"] * 4] * 2

@@ -13,8 +13,8 @@ import torch
 from rouge_score.rouge_scorer import RougeScorer
 from torchmetrics.functional.classification import multiclass_f1_score, multiclass_matthews_corrcoef
 
-from recipe.tasks.catalogue import CATALOGUE, PREFINETUNE_TASKS, Family, Task, get_task
-from recipe.tasks.metrics import build_metrics, exact_match, normalize_answer, token_f1
+from recipe.tasks.catalogue import CATALOGUE, Family, Task, get_task
+from recipe.tasks.metrics import build_metrics
 from recipe.tasks.origin import licensed
 
 
@@ -25,8 +25,8 @@ def scores(key: str, predictions: list, references: list) -> dict[str, float]:
     return {name: float(metric.compute()) for name, metric in metrics.items()}
 
 
-@pytest.mark.parametrize("key", PREFINETUNE_TASKS)
-def test_every_prefinetuning_task_has_its_metrics_primary_first(key: str) -> None:
+@pytest.mark.parametrize("key", CATALOGUE)
+def test_every_task_has_its_metrics_primary_first(key: str) -> None:
     task = get_task(key)
     assert tuple(build_metrics(task)) == task.metrics
 
@@ -77,36 +77,50 @@ def test_commonsense_accuracy_takes_any_number_of_choices() -> None:
     assert scores("arc_easy", [0, 4, 2, 1], [0, 4, 3, 2]) == {"accuracy": 0.5}
 
 
-@pytest.mark.parametrize(
-    ("text", "normal"),
-    [("The Denver Broncos!", "denver broncos"), ("  a\tcat,  an owl ", "cat owl"), ("theatre", "theatre")],
-)
-def test_answers_are_normalised_as_squad_does(text: str, normal: str) -> None:
-    assert normalize_answer(text) == normal
-
-
-@pytest.mark.parametrize(
-    ("prediction", "answers", "exact", "f1"),
-    [
-        ("the Denver Broncos.", ["Denver Broncos"], 1, 1),
-        ("Broncos", ["Denver Broncos", "The Broncos of Denver"], 0, 2 / 3),  # precision 1, recall 1/2
-        ("gold and gold", ["gold"], 0, 0.5),  # one common word: precision 1/3, recall 1
-        ("Paris", ["London"], 0, 0),
-        ("", [], 1, 1),  # no answer, rightly
-        ("something", [], 0, 0),
-        ("the", ["a"], 1, 1),  # nothing is left of either
-    ],
-)
-def test_span_scores_match_hand_worked_squad_examples(
-    prediction: str, answers: list[str], exact: float, f1: float
-) -> None:
-    assert exact_match(prediction, answers) == exact
-    assert token_f1(prediction, answers) == pytest.approx(f1)
-
-
 def test_mrc_scores_are_means_over_examples() -> None:
     predictions, references = ["the cat", "Broncos"], [["cat"], ["Denver Broncos"]]
     assert scores("squad", predictions, references) == pytest.approx({"f1": (1 + 2 / 3) / 2, "exact_match": 0.5})
+
+
+def test_each_dataset_of_questions_has_its_own_rules() -> None:
+    answers = {"squad": "78 yards", "drop": "78-yards", "hotpot_qa": "yes", "trivia_qa": "o neil", "record": "Ann"}
+    found = {
+        "squad": "78.0 yards",
+        "drop": "78.0 yards",
+        "hotpot_qa": "yes sir",
+        "trivia_qa": "O'Neil",
+        "record": "ann",
+    }
+    each = {key: scores(key, [found[key]], [["", answer]]) for key, answer in answers.items()}
+    assert {key: score["exact_match"] for key, score in each.items()} == {
+        "squad": 0, "drop": 1, "hotpot_qa": 0, "trivia_qa": 1, "record": 1,
+    }  # fmt: skip
+    assert each["squad"]["f1"] == 0.5 and each["hotpot_qa"]["f1"] == 0
+
+
+def test_multirc_has_f1_over_all_answers_and_the_questions_with_every_answer_right() -> None:
+    references = [(1, "0-0"), (0, "0-0"), (1, "0-1"), (1, "0-1"), (0, "1-0")]
+    # tp 2, fp 1, fn 1; questions 0-0 and 1-0 are all right but for the last one's
+    assert scores("multirc", [1, 0, 1, 0, 1], references) == pytest.approx({"f1a": 2 / 3, "exact_match": 1 / 3})
+
+
+def test_groups_have_their_own_accuracy() -> None:
+    references = [(0, "matched"), (1, "mismatched"), (2, "mismatched"), (2, "matched")]
+    assert scores("mnli", [0, 1, 0, 0], references) == {
+        "accuracy": 0.5, "accuracy_matched": 0.5, "accuracy_mismatched": 0.5,
+    }  # fmt: skip
+    assert scores("mnli", [0, 1], references[:1] * 2)["accuracy_matched"] == 0.5
+    assert math.isnan(scores("mnli", [0], references[:1])["accuracy_mismatched"])
+
+
+def test_tags_chunks_and_trees_are_scored_over_all_words_and_sentences() -> None:
+    assert scores("ptb_pos", [["DT", "NN"], ["VB"]], [["DT", "JJ"], ["VB"]]) == pytest.approx({"accuracy": 2 / 3})
+    tags, right = [["B-NP", "I-NP"], ["B-VP"]], [["B-NP", "I-NP"], ["B-PP"]]
+    assert scores("conll2000_chunking", tags, right) == {"chunk_f1": 0.5}
+    tree = "(S (NP (DT the) (NN cat)) (VP (VBD sat)))"
+    # the right labels, and for the second sentence ones that make a flat tree: S alone of S, NP, VP
+    labels = [["+2|NP|", "-1|S|", "||VP"], ["+1|S|", "+0|S|", "||"]]
+    assert scores("ptb_parsing", labels, [tree, tree]) == pytest.approx({"bracket_f1": 2 * 4 / (4 + 6)})
 
 
 def test_rouge_is_the_stemmed_f_measure_of_rouge_score() -> None:
@@ -119,7 +133,17 @@ def test_rouge_is_the_stemmed_f_measure_of_rouge_score() -> None:
     assert 0 < expected["rouge2"] < expected["rouge1"] < 1
 
 
-@pytest.mark.parametrize("key", ["cola", "cb", "copa", "squad", "xsum"])
+def test_longer_summaries_are_compared_sentence_by_sentence() -> None:
+    summary, reference = 'Prices rose. The "oil" fell!', "The oil fell.\nPrices rose sharply."
+    scorer = RougeScorer(["rougeL", "rougeLsum"], use_stemmer=True)  # which parts sentences at line breaks
+    expected = scorer.score(reference, 'Prices rose.\nThe "oil" fell!')
+    found = scores("cnn_dailymail", [summary], [reference])
+    assert found["rougeLsum"] == pytest.approx(expected["rougeLsum"].fmeasure)
+    assert found["rougeL"] == pytest.approx(expected["rougeL"].fmeasure)
+    assert found["rougeL"] < found["rougeLsum"]
+
+
+@pytest.mark.parametrize("key", ["cola", "cb", "copa", "squad", "xsum", "stsb", "multirc", "conll2000_chunking"])
 def test_scores_do_not_depend_on_the_batches(key: str) -> None:
     predictions, references = {
         "cola": ([0, 1, 1, 0, 1], [0, 1, 0, 1, 1]),
@@ -127,6 +151,12 @@ def test_scores_do_not_depend_on_the_batches(key: str) -> None:
         "copa": ([0, 1, 1, 0, 1], [0, 1, 0, 1, 1]),
         "squad": (["a b", "c", "d", "e", "f g"], [["b"], ["c"], ["x", "d"], ["y"], ["g"]]),
         "xsum": (["a b", "c", "d e", "e", "f g"], ["b", "c", "d", "y", "f g h"]),
+        "stsb": ([0.5, 2, 4, 3, 3], [1.0, 2, 4, 5, 3]),
+        "multirc": ([0, 1, 1, 0, 1], [(0, "a"), (1, "b"), (0, "b"), (0, "a"), (1, "a")]),
+        "conll2000_chunking": (
+            [["O"], ["B-NP"], ["O"], ["B-VP"], ["I-NP"]],
+            [["O"], ["B-NP"], ["B-NP"]] + [["B-NP"]] * 2,
+        ),
     }[key]
     metrics = build_metrics(get_task(key))
     for start, stop in ((0, 1), (1, 4), (4, 4), (4, 5)):
@@ -145,9 +175,12 @@ for key, predictions, references in (
     ("cola", [0, 1, 1, 0, 1], [0, 1, 0, 1, 1]),
     ("race", [0, 3, 1, 2, 1], [0, 3, 0, 1, 1]),
     ("squad", ["a b", "c", "d", "e", "f g"], [["b"], ["c"], ["x", "d"], ["y"], ["g"]]),
+    ("multirc", [0, 1, 1, 0, 1], [(0, "a"), (1, "b"), (0, "b"), (0, "a"), (1, "a")]),
+    ("stsb", [0.5, 2, 4, 3, 3], [1.0, 2, 4, 5, 3]),
 ):
     metrics = build_metrics(get_task(key))
-    mine = slice(0, 1) if rank == 0 else slice(1, 5)  # ranks hold different numbers of examples
+    stop = 0 if key == "stsb" else 1  # ranks hold different numbers of examples, or none at all
+    mine = slice(0, stop) if rank == 0 else slice(stop, 5)
     for name, metric in metrics.items():
         metric.update(predictions[mine], references[mine])
         print(key, name, float(metric.compute()))
@@ -169,6 +202,8 @@ def test_two_ranks_score_what_one_does(tmp_path: Path) -> None:
         "cola": scores("cola", [0, 1, 1, 0, 1], [0, 1, 0, 1, 1]),
         "race": scores("race", [0, 3, 1, 2, 1], [0, 3, 0, 1, 1]),
         "squad": scores("squad", ["a b", "c", "d", "e", "f g"], [["b"], ["c"], ["x", "d"], ["y"], ["g"]]),
+        "multirc": scores("multirc", [0, 1, 1, 0, 1], [(0, "a"), (1, "b"), (0, "b"), (0, "a"), (1, "a")]),
+        "stsb": scores("stsb", [0.5, 2, 4, 3, 3], [1.0, 2, 4, 5, 3]),
     }
     lines = [f"{key} {name} {score}" for key, by_name in expected.items() for name, score in by_name.items()]
     assert [output.splitlines() for output in outputs] == [lines, lines]
@@ -184,10 +219,13 @@ def test_predictions_and_references_must_pair_up() -> None:
         scores("squad", ["a", "b"], [["a"]])
 
 
-@pytest.mark.parametrize(("key", "name"), [("stsb", "pearson"), ("conll2000_chunking", "f1")])
-def test_a_metric_that_does_not_exist_yet_is_named(key: str, name: str) -> None:
-    with pytest.raises(ValueError, match=f"{key}.*no metric '{name}'"):
-        build_metrics(CATALOGUE[key])
+@pytest.mark.parametrize(
+    ("family", "known"),
+    [(Family.CLASSIFICATION, "accuracy"), (Family.MRC, "exact_match"), (Family.TAGGING, "chunk_f1")],
+)
+def test_an_unknown_metric_is_named_with_those_that_there_are(family: Family, known: str) -> None:
+    with pytest.raises(ValueError, match=f"'own'.*no metric 'bleu' .*{known}"):
+        build_metrics(Task("own", family, licensed("test"), ("bleu",), labels=("a", "b")))
 
 
 def test_f1_of_one_class_refuses_more_than_two_labels() -> None:
