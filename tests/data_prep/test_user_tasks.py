@@ -35,9 +35,9 @@ from recipe.checkpoint import BEST
 from recipe.config import load_config, load_user_tasks
 from recipe.data.store import StoreError, open_store
 from recipe.data.tokenizer import load_tokenizer
-from recipe.evaluate import evaluate_run
 from recipe.export import export
 from recipe.report import load_results
+from recipe.score import score_run
 from recipe.tasks import catalogue
 from recipe.train import train
 from tests.conftest import content
@@ -364,7 +364,7 @@ def test_the_documentations_example_works_as_written(
     (head,) = json.loads((tmp_path / "exported" / "heads.json").read_text())["tasks"]
     assert (head["key"], head["labels"]) == ("my_reviews", ["negative", "positive"])
     catalogue._registered.clear()
-    evaluate_run(folder, str(folder / "checkpoints" / BEST))
+    score_run(folder, str(folder / "checkpoints" / BEST))
     (result,) = load_results(folder / "results.json")
     assert (result.task, result.examples) == ("my_reviews", 4)
     assert list(result.metrics) == ["accuracy", "macro_f1"] and result.baseline["accuracy"] == 0.5

@@ -11,10 +11,10 @@ import yaml
 
 from recipe.checkpoint import latest_checkpoint, read_checkpoint
 from recipe.config import TrainConfig, load_config
-from recipe.evaluate import evaluate_run
 from recipe.export import export
 from recipe.models import build_model, restore_model
 from recipe.report import load_results
+from recipe.score import score_run
 from recipe.tasks import get_task
 from recipe.train import train
 from tests.conftest import convert_miniature
@@ -61,7 +61,7 @@ def test_what_is_trained_is_learned_and_its_checkpoint_alone_scores_the_same(con
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     losses = [record[f"loss/raw/{key}"] for record in records if f"loss/raw/{key}" in record]
     assert losses[-1] < 0.8 * losses[0]
-    evaluate_run(run, "latest")
+    score_run(run, "latest")
     (result,) = load_results(run / "results.json")
     assert set(result.metrics) == set(get_task(key).metrics) == set(result.baseline)
     if key != "stsb":  # 64 pairs teach a tiny model no more than their training scores
