@@ -1,7 +1,8 @@
 """What a training step costs, as ratios within one run: Composer and our callbacks, R3F, and the batch plan.
 
-    python bench/training_step.py        # the demo's model and shards (`make demo` first), two minutes
-    python bench/training_step.py yamls/minilm.yaml data.max_examples_per_task=null --ways mixed,fixed --rounds 8
+    python bench/training_step.py    # the demo's model and shards (`make demo` first), two minutes
+    python bench/training_step.py yamls/minilm.yaml data.max_examples_per_task=null data.step_examples=256 \\
+        data.token_budget=2048 --ways mixed,fixed --steps 1 --rounds 3    # real tasks, five minutes
 
 Five ways to train take turns, a few steps each; all see each task in proportion to its size:
 
@@ -205,8 +206,10 @@ def report(yaml: Path, measured: dict[str, list[Batch]], seconds: dict[str, floa
             "real tokens": sum(map(count_tokens, batches)) / padded,
             "microbatches": len(microbatches),
         }
+    print(f"{'way':<15}{'examples/s':>11}{'/ mixed':>9}{'padded tokens/example':>23}{'real':>7}{'microbatches':>14}")
     for name, row in rows.items():
-        print(name, *(f"{what} {value:.2f}" for what, value in row.items()), sep="  ")
+        _, rate, ratio, tokens, real, microbatches = row.values()
+        print(f"{name:<15}{rate:>11.2f}{ratio:>9.2f}{tokens:>23.1f}{real:>7.0%}{microbatches:>14}")
     RESULTS.mkdir(exist_ok=True)
     outcome = {"yaml": str(yaml), "threads": torch.get_num_threads(), "ways": rows}
     (RESULTS / f"training_step_{yaml.stem}.json").write_text(json.dumps(outcome, indent=2) + "\n")

@@ -55,8 +55,9 @@ def _read(path: str) -> bytes:
 
 @contextmanager
 def _borrow_downloader(url: str) -> Iterator[CloudDownloader]:
-    """A downloader for a URL's bucket that no other thread uses. It is kept for the next file: a new one's client takes
-    longer to make than a small file to fetch. One that failed is not used again.
+    """A downloader for a URL's bucket, for one thread at a time; it is kept for the next file unless it failed.
+
+    The client of a new one takes longer to make than a small file to fetch.
     """
     idle = _idle[urlparse(url)[:2]]
     try:
