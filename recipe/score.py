@@ -2,6 +2,7 @@
 
     make score RUN=runs/demo
     composer -n 8 recipe/score.py runs/roberta_large --checkpoint best
+    composer -n 8 recipe/score.py runs/bart_large --beam-search
 
 Writes report.md, report.png, curves.png and results.json into the run's folder.
 """
