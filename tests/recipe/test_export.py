@@ -21,6 +21,7 @@ from transformers import (
     AutoModelForMultipleChoice,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     BartForConditionalGeneration,
 )
 from transformers.modeling_utils import PreTrainedModel
@@ -44,7 +45,7 @@ from recipe.report.results import TaskResult, save_results
 from recipe.tasks import Family, get_task
 from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, TINY
 
-Checkpoints = Callable[[str], Path]
+Checkpoints = Callable[..., Path]
 
 
 @pytest.fixture
@@ -62,10 +63,12 @@ def checkpoint(run_yaml: Path, tiny_tokenizer_folder: str, tmp_path: Path) -> Ch
     """``checkpoint(kind)``: a file as Composer writes it, without the training state; other weights each time."""
     tokenizer = load_tokenizer(tiny_tokenizer_folder)
 
-    def write(kind: str) -> Path:
+    def write(kind: str, only: str | None = None) -> Path:
         tasks: list[str] = list(MINIATURE_TASKS) if kind == "bart" else ENCODER_TASKS
+        tasks = tasks if only is None else [only]
         backbone = TINY[kind.removeprefix("xlm-")] | {"model_type": kind}
         given = {"backbone": {"config": backbone, "tokenizer": tiny_tokenizer_folder}, "tasks": tasks}
+        given["algorithms"] = {"log_n_scaling": only != "stsb"}
         config = parse_config(OmegaConf.create(yaml.safe_load(run_yaml.read_text()) | given), kind)
         model = build_model(config, tokenizer)
         with torch.no_grad():
@@ -73,7 +76,8 @@ def checkpoint(run_yaml: Path, tiny_tokenizer_folder: str, tmp_path: Path) -> Ch
                 if weight.is_floating_point():
                     weight += 0.1 * torch.randn(weight.shape)  # predictions far from uniform
         backbone_config = model.network.backbone.config.to_json_string(use_diff=False)
-        record = RunRecord(save_config(config), tasks, backbone_config, tokenizer).state_dict()
+        labels = model.network.labels
+        record = RunRecord(save_config(config), tasks, backbone_config, tokenizer, labels).state_dict()
         timestamp = {"Timestamp": {"batch": 5, "sample": 240}}
         state = {"model": model.state_dict(), "callbacks": [("RunRecord", record)], "timestamp": timestamp}
         torch.save({"state": state}, tmp_path / f"{kind}.pt")
@@ -136,6 +140,24 @@ def test_every_heads_folder_gives_the_checkpoints_logits(kind, checkpoint, batch
     cannot = {"bart": {"commonsense"}, "electra": {"cola", "mnli", "cb"}}.get(kind, set())
     assert set(reasons) == cannot
     assert compared == (every - cannot) | ({"summarization"} if kind == "bart" else set())
+
+
+@pytest.mark.parametrize("kind", ["roberta", "bert"])
+@pytest.mark.parametrize("key", ["stsb", "conll2000_chunking"])
+@torch.no_grad()
+def test_heads_of_downstream_tasks_are_folders_too(kind, key, checkpoint, tmp_path):
+    path = checkpoint(kind, key)
+    export(path, tmp_path / "exported")
+    network = restore_model(read_checkpoint(path))[0].eval().network
+    rows = torch.randint(5, 100, (3, 9))
+    hidden = network.backbone(input_ids=rows).last_hidden_state
+    sentence = key == "stsb"
+    theirs = (AutoModelForSequenceClassification if sentence else AutoModelForTokenClassification).from_pretrained(
+        tmp_path / "exported" / "heads" / key
+    )
+    ours = network.heads[key](hidden[:, 0] if sentence else hidden)
+    logits = theirs.eval()(input_ids=rows).logits
+    torch.testing.assert_close(logits.squeeze(-1) if sentence else logits, ours, atol=1e-5, rtol=0)
 
 
 def test_a_backbone_without_fitting_classes_has_reasons_instead_of_folders():
