@@ -36,6 +36,8 @@ class UserTask:
     columns: dict[str, Any] = field(default_factory=dict)
     # Class names (classification, tagging): the column holds a name, or its index from 0.
     labels: list[Any] = field(default_factory=list)
+    # The least and the most score (regression).
+    score_range: tuple[float, float] = (0.0, 1.0)
     # Names from recipe/tasks/metrics.py, the primary one first. Default: the family's.
     metrics: list[str] = field(default_factory=list)
     # For the data card.
@@ -98,6 +100,7 @@ def build_task(key: str, entry: UserTask) -> Task:
         train_split="train#train" if parted else "train",
         evaluation_splits=("train#validation" if parted else "validation",),
         prefinetune=False,
+        score_range=tuple(entry.score_range),
     )
     if entry.metrics:
         _check_metrics(task, where)
