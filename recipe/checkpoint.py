@@ -26,7 +26,8 @@ from recipe.errors import UserError
 
 FILENAME = "ep{epoch}-ba{batch}-rank{rank}.pt"
 BEST = "best-rank0.pt"
-_PATTERN = re.compile(r"ep\d+-ba(\d+)-rank0\.pt")
+SHARDS_INDEX = ".metadata"  # of a sharded checkpoint, a folder; written last
+_NAME = re.compile(r"ep\d+-ba(\d+)(-rank0\.pt)?")  # a file, or a folder of shards
 
 
 class CheckpointError(UserError):
@@ -113,13 +114,26 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path} is not a checkpoint of this recipe or is damaged ({error})") from error
 
 
+def checkpoint_batch(name: str) -> int | None:
+    """Optimiser steps behind a checkpoint of this name; None for other names."""
+    match = _NAME.fullmatch(name)
+    return None if match is None else int(match[1])
+
+
+def complete_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a run's folder, oldest first; one whose writing was interrupted is passed over."""
+    found = [(batch, path) for path in folder.glob("*") if (batch := checkpoint_batch(path.name)) is not None]
+    return [path for _, path in sorted(found) if _is_complete(path)]
+
+
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint in a run's folder; one whose writing was interrupted is passed over."""
-    found = {int(m[1]): path for path in folder.glob("*.pt") if (m := _PATTERN.fullmatch(path.name))}
-    for batch in sorted(found, reverse=True):
-        if zipfile.is_zipfile(found[batch]):
-            return found[batch]
-    return None
+    """The newest complete checkpoint in a run's folder."""
+    complete = complete_checkpoints(folder)
+    return complete[-1] if complete else None
+
+
+def _is_complete(checkpoint: Path) -> bool:
+    return (checkpoint / SHARDS_INDEX).is_file() if checkpoint.is_dir() else zipfile.is_zipfile(checkpoint)
 
 
 def load_weights(network: nn.Module, checkpoint: Checkpoint) -> None:

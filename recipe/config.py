@@ -194,6 +194,9 @@ class TrainConfig:
     save_interval: str = "1ep"
     # Checkpoints kept besides the best one; -1 keeps all.
     keep_checkpoints: int = 2
+    # Object store (s3://, gs://, azure://, oci://) where <url>/<run_name> mirrors the run: checkpoints, config.yaml and
+    # metrics.jsonl are uploaded while training goes on, and fetched where the run continues on another machine.
+    checkpoint_store: Optional[str] = None
     # Continue the run of this name where its last checkpoint is; false refuses a folder that has one.
     autoresume: bool = True
     precision: Precision = Precision.auto

@@ -17,6 +17,8 @@ from recipe.checkpoint import latest_checkpoint
 from recipe.config import TrainConfig, save_config
 from recipe.errors import UserError
 
+CONFIG, METRICS, CHECKPOINTS = "config.yaml", "metrics.jsonl", "checkpoints"  # in a run's folder
+
 # What may differ between a run and its continuation: it changes nothing that is learned.
 _FREE_KEYS = {
     "runs",
@@ -24,6 +26,7 @@ _FREE_KEYS = {
     "eval_interval",
     "save_interval",
     "keep_checkpoints",
+    "checkpoint_store",
     "autoresume",
     "precision",
     "parallelism",
@@ -55,11 +58,11 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS
 
     @classmethod
     def open(cls, config: TrainConfig) -> RunFolder:
@@ -68,7 +71,7 @@ class RunFolder:
         Raises:
             RunFolderError: It cannot be written, or holds a run that this configuration does not continue.
         """
-        folder = cls(Path(config.runs) / config.run_name, save_config(config))
+        folder = cls(run_path(config), save_config(config))
         if latest_checkpoint(folder.checkpoints) is not None:
             folder._check_continuation(config)
         dist.barrier()
@@ -80,7 +83,7 @@ class RunFolder:
     def _check_continuation(self, config: TrainConfig) -> None:
         if not config.autoresume:
             raise RunFolderError(f"{self.path} already holds a run and autoresume is false: choose another run_name")
-        saved = self.path / "config.yaml"
+        saved = self.path / CONFIG
         if not saved.is_file():
             raise RunFolderError(f"{self.path} has checkpoints but no config.yaml: choose another run_name")
         before = _flat(yaml.safe_load(saved.read_text(encoding="utf-8")))
@@ -95,9 +98,9 @@ class RunFolder:
     def _write_config(self) -> None:
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            beside = self.path / "config.yaml.partial"
+            beside = self.path / f"{CONFIG}.partial"
             beside.write_text(self.config_yaml, encoding="utf-8")
-            beside.rename(self.path / "config.yaml")
+            beside.rename(self.path / CONFIG)
         except OSError as error:
             raise RunFolderError(
                 f"cannot write the run's folder {self.path} ({error.strerror}): set runs=<a folder that you can write>"
@@ -114,6 +117,11 @@ class RunFolder:
         finally:
             if dist.get_local_rank() == 0:
                 shutil.rmtree(local, ignore_errors=True)
+
+
+def run_path(config: TrainConfig) -> Path:
+    """Where a configuration's run is."""
+    return Path(config.runs) / config.run_name
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -28,7 +28,9 @@ from recipe.callbacks.jsonl_logger import JSONLLogger
 from recipe.callbacks.resume import RestoreRNG, StopOnSignal
 from recipe.callbacks.task_loss import TaskLoss
 from recipe.callbacks.throughput import Throughput
+from recipe.callbacks.upload import uploads
 from recipe.checkpoint import FILENAME, RunRecord, check_architecture, latest_checkpoint, read_checkpoint
+from recipe.checkpoint_store import RunStore, begin_run, fetch_run
 from recipe.config import AlgorithmsConfig, TrainConfig, load_config, tokenizer_name
 from recipe.data.loader import build_evaluation_data, build_train_data
 from recipe.data.store import open_store
@@ -37,7 +39,7 @@ from recipe.distributed import TIMEOUT_S, GlooShardedMean, initialize_ranks, par
 from recipe.errors import UserError
 from recipe.models import MultitaskModel, build_model
 from recipe.optimizer import build_clipping, build_optimizer, build_scheduler
-from recipe.run_folder import RunFolder
+from recipe.run_folder import RunFolder, run_path
 from recipe.tasks import Task, get_task
 
 
@@ -45,16 +47,23 @@ def train(config: TrainConfig) -> RunFolder:
     """Runs or continues the pre-finetuning that ``config`` describes, and returns its folder."""
     initialize_ranks()
     reproducibility.seed_all(config.seed)
+    store = None if config.checkpoint_store is None else RunStore(config.checkpoint_store, config.run_name)
+    if store is not None:
+        fetch_run(store, run_path(config))
     folder = RunFolder.open(config)
+    if store is not None:
+        begin_run(store, folder.path)
     tokenizer = load_tokenizer(tokenizer_name(config))
     model = build_model(config, tokenizer)
     checkpoint = latest_checkpoint(folder.checkpoints)
     if checkpoint is not None:
         check_architecture(model.network, read_checkpoint(checkpoint))
-    with folder.shard_cache() as cache:
+    with folder.shard_cache() as cache, uploads(store, folder.path, config.keep_checkpoints) as uploaders:
         train_data, evaluation_data = build_data(config, model, cache)
-        trainer = build_trainer(config, folder, model, train_data, evaluation_data, checkpoint)
-        trainer.fit()
+        loggers = [*build_loggers(config, folder), *uploaders]
+        trainer = build_trainer(config, folder, model, train_data, evaluation_data, loggers, checkpoint)
+        if trainer.state.timestamp < config.max_duration:  # else the run is over, and Composer would complain
+            trainer.fit()
         trainer.close()
     return folder
 
@@ -89,6 +98,7 @@ def build_trainer(
     model: MultitaskModel,
     train_data: DataSpec,
     evaluation_data: dict[Task, DataSpec],
+    loggers: list[LoggerDestination],
     checkpoint: Path | None,
 ) -> Trainer:
     """Composer's Trainer, continuing from ``checkpoint`` if there is one."""
@@ -108,7 +118,7 @@ def build_trainer(
         schedulers=build_scheduler(config.optimizer),
         algorithms=build_algorithms(config, model),
         callbacks=[restore_rng, stop, *build_callbacks(config, folder, model)],
-        loggers=build_loggers(config, folder),
+        loggers=loggers,
         precision=resolve_precision(config.precision),
         parallelism_config=parallelism_config(config.parallelism),
         seed=config.seed,

@@ -82,6 +82,7 @@ class BestCheckpoint(Callback):
             )
             if partial is not None:
                 os.replace(partial, self.path)
+                logger.upload_file(self.path.name, self.path, overwrite=True)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from recipe.checkpoint import latest_checkpoint, read_checkpoint
-from tests.tiny_run import final_weights, launch, run, train_with_sgd, training_losses
+from tests.tiny_run import final_weights, kill_run, launch, run, train_with_sgd, training_losses
 
 KILLS = int(os.environ.get("KILLS", "2"))  # 20 is a good number for an idle afternoon
 
@@ -30,7 +30,7 @@ def test_a_run_killed_again_and_again_ends_bitwise_as_an_uninterrupted_one(run_y
         process, done = launch(run_yaml, *overrides, "run_name=killed"), _steps(killed)
         _wait_for(lambda done=done: _steps(killed) > done, process)
         time.sleep(moment.uniform(0, 0.3))
-        _kill_all(process)
+        kill_run(process)
     run(run_yaml, *overrides, "run_name=killed")
 
     whole, resumed = final_weights(tmp_path / "runs" / "whole"), final_weights(killed)
@@ -95,11 +95,3 @@ def _wait_for(condition, process: subprocess.Popen[str], timeout: float = 300) -
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline, "the run did not come so far"
         time.sleep(0.05)
-
-
-def _kill_all(launcher: subprocess.Popen[str]) -> None:
-    """SIGKILL for the ranks first, so that the launcher cannot end them gently."""
-    children = subprocess.run(["pgrep", "-P", str(launcher.pid)], text=True, capture_output=True).stdout.split()
-    for pid in (*map(int, children), launcher.pid):
-        os.kill(pid, signal.SIGKILL)
-    launcher.communicate()
