@@ -43,6 +43,7 @@ class Parallelism(str, Enum):
 
     ddp = "ddp"  # every rank holds all weights
     fsdp2 = "fsdp2"  # weights, gradients and optimizer state are sharded
+    fsdp1 = "fsdp1"  # the same by the older implementation, on GPUs alone
 
 
 class Noise(str, Enum):
@@ -201,6 +202,11 @@ class TrainConfig:
     autoresume: bool = True
     precision: Precision = Precision.auto
     parallelism: Parallelism = Parallelism.ddp
+    # FSDP: ranks that one copy of the model is sharded over, e.g. the 8 of a machine, whose neighbours then hold copies
+    # (HSDP). Default: all ranks.
+    shard_over: Optional[int] = None
+    # FSDP: every rank writes its own part of a checkpoint, a folder, instead of rank 0 one file with all.
+    sharded_checkpoints: bool = False
     # Keep only each layer's input and compute the rest again in the backward: a third more time, far less memory.
     activation_checkpointing: bool = False
     logging: LoggingConfig = field(default_factory=LoggingConfig)
@@ -296,11 +302,15 @@ def _check_values(config: TrainConfig) -> None:
         "data.max_steps_per_epoch": config.data.max_steps_per_epoch,
         "data.locality": config.data.locality,
         "optimizer.lr": config.optimizer.lr,
+        "shard_over": config.shard_over,
         "logging.interval": config.logging.interval,
     }
     for key, value in positive.items():
         if value is not None and value <= 0:
             raise ConfigError(f"{key}={value} must be positive")
+    for key in ("shard_over", "sharded_checkpoints"):
+        if getattr(config, key) and config.parallelism is Parallelism.ddp:
+            raise ConfigError(f"{key} is of sharded models alone: set parallelism=fsdp2, or leave it out")
     for key in ("max_duration", "eval_interval", "save_interval"):
         value = getattr(config, key)
         if not (value[:-2].isdigit() and value.endswith(("ep", "ba"))):

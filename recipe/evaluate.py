@@ -112,8 +112,8 @@ def _find_checkpoint(run: Path, which: str) -> Path:
     folder = run / "checkpoints"
     named = {"best": folder / BEST, "latest": latest_checkpoint(folder)}
     path = named.get(which, Path(which))
-    if path is None or not path.is_file():
-        raise CheckpointError(f"no checkpoint {which!r} in {run}: give the folder of a run that has trained, or a file")
+    if path is None or not path.exists():
+        raise CheckpointError(f"no checkpoint {which!r} in {run}: give the folder of a run that has trained, or a path")
     return path
 
 

@@ -30,6 +30,8 @@ _FREE_KEYS = {
     "autoresume",
     "precision",
     "parallelism",
+    "shard_over",
+    "sharded_checkpoints",
     "activation_checkpointing",
     "logging",
     "data.store",

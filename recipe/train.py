@@ -29,7 +29,7 @@ from recipe.callbacks.resume import RestoreRNG, StopOnSignal
 from recipe.callbacks.task_loss import TaskLoss
 from recipe.callbacks.throughput import Throughput
 from recipe.callbacks.upload import uploads
-from recipe.checkpoint import FILENAME, RunRecord, check_architecture, latest_checkpoint, read_checkpoint
+from recipe.checkpoint import FILENAME, RunRecord, check_architecture, latest_checkpoint, read_shapes
 from recipe.checkpoint_store import RunStore, begin_run, fetch_run
 from recipe.config import AlgorithmsConfig, TrainConfig, load_config, tokenizer_name
 from recipe.data.loader import build_evaluation_data, build_train_data
@@ -57,7 +57,7 @@ def train(config: TrainConfig) -> RunFolder:
     model = build_model(config, tokenizer)
     checkpoint = latest_checkpoint(folder.checkpoints)
     if checkpoint is not None:
-        check_architecture(model.network, read_checkpoint(checkpoint))
+        check_architecture(model.network, read_shapes(checkpoint), checkpoint)
     with folder.shard_cache() as cache, uploads(store, folder.path, config.keep_checkpoints) as uploaders:
         train_data, evaluation_data = build_data(config, model, cache)
         loggers = [*build_loggers(config, folder), *uploaders]
@@ -120,7 +120,7 @@ def build_trainer(
         callbacks=[restore_rng, stop, *build_callbacks(config, folder, model)],
         loggers=loggers,
         precision=resolve_precision(config.precision),
-        parallelism_config=parallelism_config(config.parallelism),
+        parallelism_config=parallelism_config(config),
         seed=config.seed,
         dist_timeout=TIMEOUT_S,
         save_folder=str(folder.checkpoints),
