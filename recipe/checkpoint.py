@@ -26,11 +26,10 @@ from torch.torch_version import TorchVersion
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from recipe.errors import UserError
-from recipe.sharded_checkpoint import read_shards, shapes_in_shards
+from recipe.sharded_checkpoint import is_whole, read_shards, shapes_in_shards
 
 FILENAME = "ep{epoch}-ba{batch}-rank{rank}.pt"
 BEST = "best-rank0.pt"
-SHARDS_INDEX = ".metadata"  # of a sharded checkpoint, a folder; written last
 _NAME = re.compile(r"ep\d+-ba(\d+)(-rank0\.pt)?")  # a file, or a folder of shards
 
 
@@ -157,7 +156,7 @@ def checkpoint_batch(name: str) -> int | None:
 def complete_checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in a run's folder, oldest first; one whose writing was interrupted is passed over."""
     found = [(batch, path) for path in folder.glob("*") if (batch := checkpoint_batch(path.name)) is not None]
-    return [path for _, path in sorted(found) if _is_complete(path)]
+    return [path for _, path in sorted(found) if is_complete(path)]
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -166,8 +165,9 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return complete[-1] if complete else None
 
 
-def _is_complete(checkpoint: Path) -> bool:
-    return (checkpoint / SHARDS_INDEX).is_file() if checkpoint.is_dir() else zipfile.is_zipfile(checkpoint)
+def is_complete(checkpoint: Path) -> bool:
+    """Whether all of a checkpoint has been written."""
+    return is_whole(checkpoint) if checkpoint.is_dir() else zipfile.is_zipfile(checkpoint)
 
 
 def load_weights(network: nn.Module, checkpoint: Checkpoint) -> None:
@@ -190,3 +190,11 @@ def check_architecture(network: nn.Module, found: Mapping[str, tuple[int, ...]],
                 f"{wanted.get(name, 'absent')} here; use the run's own configuration, or start a new run with another "
                 "run_name"
             )
+
+
+def check_kind(checkpoint: Path, sharded: bool) -> None:
+    """Raises :class:`CheckpointError` unless a run that saves this kind of checkpoint can load this one."""
+    if checkpoint.is_dir() and not sharded:
+        raise CheckpointError(f"{checkpoint} is sharded: continue with parallelism=fsdp2 sharded_checkpoints=true")
+    if checkpoint.is_file() and sharded:
+        raise CheckpointError(f"{checkpoint} is one file: continue with sharded_checkpoints=false")

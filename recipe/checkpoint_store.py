@@ -19,11 +19,12 @@ from typing import TypeVar
 from composer.utils import dist
 from streaming.base.storage import CloudDownloader
 
-from recipe.checkpoint import BEST, SHARDS_INDEX, checkpoint_batch, latest_checkpoint
+from recipe.checkpoint import BEST, checkpoint_batch, latest_checkpoint
 from recipe.data.objects import BUCKETS, explain, is_bucket, key_prefix, move, open_bucket
 from recipe.data.remote import fetch_patiently
 from recipe.errors import UserError
 from recipe.run_folder import CHECKPOINTS, CONFIG, METRICS
+from recipe.sharded_checkpoint import INDEX
 
 STAGING = "uploading"  # in the run's folder: links to what is on its way
 
@@ -59,7 +60,7 @@ class RunStore:
     def put(self, folder: Path) -> None:
         """Moves all files of a local folder to the store; one after another, a folder's index last."""
         paths = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-        for path in sorted(paths, key=lambda path: (path.startswith(CHECKPOINTS), path.endswith(SHARDS_INDEX), path)):
+        for path in sorted(paths, key=lambda path: (path.startswith(CHECKPOINTS), path.endswith(INDEX), path)):
             fetch_patiently(lambda path=path: move(str(folder), [path], self.url), f"{self.url}/{path}", "uploaded")
 
     def fetch(self, name: str, folder: Path) -> None:
@@ -83,7 +84,7 @@ class RunStore:
     def delete(self, names: Iterable[str]) -> None:
         """Deletes files, a folder's index first."""
         bucket = open_bucket(self.url)
-        for name in sorted(names, key=lambda name: not name.endswith(SHARDS_INDEX)):
+        for name in sorted(names, key=lambda name: not name.endswith(INDEX)):
             bucket.delete(self._prefix + name)
 
 
@@ -100,7 +101,7 @@ def stored_checkpoints(names: Iterable[str]) -> dict[str, list[str]]:
     complete = {
         checkpoint: own
         for checkpoint, own in files.items()
-        if own == [f"{CHECKPOINTS}/{checkpoint}"] or f"{CHECKPOINTS}/{checkpoint}/{SHARDS_INDEX}" in own
+        if own == [f"{CHECKPOINTS}/{checkpoint}"] or f"{CHECKPOINTS}/{checkpoint}/{INDEX}" in own
     }
     return dict(sorted(complete.items(), key=lambda entry: checkpoint_batch(entry[0]) or 0))
 
@@ -185,7 +186,7 @@ def _fetch_checkpoint(store: RunStore, run: Path, newest: str) -> None:
         return
     names = store.names()
     small = [name for name in (CONFIG, METRICS, f"{CHECKPOINTS}/{BEST}") if name in names]
-    shards = sorted(stored_checkpoints(names)[newest], key=lambda name: name.endswith(SHARDS_INDEX))
+    shards = sorted(stored_checkpoints(names)[newest], key=lambda name: name.endswith(INDEX))
     for name in (*small, *shards):
         store.fetch(name, run)
 

@@ -74,7 +74,13 @@ class RunFolder:
             RunFolderError: It cannot be written, or holds a run that this configuration does not continue.
         """
         folder = cls(run_path(config), save_config(config))
-        if latest_checkpoint(folder.checkpoints) is not None:
+        latest = latest_checkpoint(folder.checkpoints)
+        if any(other != latest for other in dist.all_gather_object(latest)):
+            raise RunFolderError(
+                f"machines see different checkpoints in {folder.path}: set runs=<a folder that all machines see>, or "
+                "use a checkpoint_store"
+            )
+        if latest is not None:
             folder._check_continuation(config)
         dist.barrier()
         if dist.get_global_rank() == 0:

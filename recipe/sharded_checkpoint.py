@@ -21,6 +21,8 @@ from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadat
 from torch.distributed.checkpoint.planner import ReadItem
 from torch.distributed.checkpoint.state_dict_loader import _load_state_dict
 
+INDEX = ".metadata"
+
 
 def read_shards(folder: Path, keys: Collection[str]) -> dict[str, Any]:
     """Parts of a checkpoint as one process would have saved them.
@@ -38,6 +40,18 @@ def read_shards(folder: Path, keys: Collection[str]) -> dict[str, Any]:
     return content
 
 
+def is_whole(folder: Path) -> bool:
+    """Whether the index, which is written last, is there, and every file that it names.
+
+    Some are missing where their deletion was interrupted, or where machines do not see each other's files.
+    """
+    if not (folder / INDEX).is_file():
+        return False
+    return all(
+        (folder / entry.relative_path).is_file() for entry in _Reader(folder).read_metadata().storage_data.values()
+    )
+
+
 def shapes_in_shards(folder: Path, key: str) -> dict[str, tuple[int, ...]]:
     """Shapes of the tensors below a key, by the rest of their names; reads the index alone."""
     entries = _Reader(folder).read_metadata().state_dict_metadata
@@ -50,7 +64,7 @@ def shapes_in_shards(folder: Path, key: str) -> dict[str, tuple[int, ...]]:
 
 class _Reader(FileSystemReader):
     def read_metadata(self) -> Metadata:
-        with open(Path(self.path) / ".metadata", "rb") as file:
+        with open(Path(self.path) / INDEX, "rb") as file:
             index = _IndexUnpickler(file).load()
         if not isinstance(index, Metadata):
             raise pickle.UnpicklingError("the index of the shards is none")

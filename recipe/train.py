@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from composer import Trainer
@@ -29,7 +30,7 @@ from recipe.callbacks.resume import RestoreRNG, StopOnSignal
 from recipe.callbacks.task_loss import TaskLoss
 from recipe.callbacks.throughput import Throughput
 from recipe.callbacks.upload import uploads
-from recipe.checkpoint import FILENAME, RunRecord, check_architecture, latest_checkpoint, read_shapes
+from recipe.checkpoint import FILENAME, RunRecord, check_architecture, check_kind, latest_checkpoint, read_shapes
 from recipe.checkpoint_store import RunStore, begin_run, fetch_run
 from recipe.config import AlgorithmsConfig, TrainConfig, load_config, tokenizer_name
 from recipe.data.loader import build_evaluation_data, build_train_data
@@ -57,11 +58,11 @@ def train(config: TrainConfig) -> RunFolder:
     model = build_model(config, tokenizer)
     checkpoint = latest_checkpoint(folder.checkpoints)
     if checkpoint is not None:
+        check_kind(checkpoint, config.sharded_checkpoints)
         check_architecture(model.network, read_shapes(checkpoint), checkpoint)
     with folder.shard_cache() as cache, uploads(store, folder.path, config.keep_checkpoints) as uploaders:
         train_data, evaluation_data = build_data(config, model, cache)
-        loggers = [*build_loggers(config, folder), *uploaders]
-        trainer = build_trainer(config, folder, model, train_data, evaluation_data, loggers, checkpoint)
+        trainer = build_trainer(config, folder, model, train_data, evaluation_data, checkpoint, uploaders)
         if trainer.state.timestamp < config.max_duration:  # else the run is over, and Composer would complain
             trainer.fit()
         trainer.close()
@@ -98,10 +99,10 @@ def build_trainer(
     model: MultitaskModel,
     train_data: DataSpec,
     evaluation_data: dict[Task, DataSpec],
-    loggers: list[LoggerDestination],
     checkpoint: Path | None,
+    uploaders: Sequence[LoggerDestination] = (),
 ) -> Trainer:
-    """Composer's Trainer, continuing from ``checkpoint`` if there is one."""
+    """Composer's Trainer, continuing from ``checkpoint`` if there is one; ``uploaders`` get every checkpoint."""
     restore_rng, stop = RestoreRNG(), StopOnSignal(config.save_interval)
     trainer = Trainer(
         run_name=config.run_name,
@@ -118,7 +119,7 @@ def build_trainer(
         schedulers=build_scheduler(config.optimizer),
         algorithms=build_algorithms(config, model),
         callbacks=[restore_rng, stop, *build_callbacks(config, folder, model)],
-        loggers=loggers,
+        loggers=[*build_loggers(config, folder), *uploaders],
         precision=resolve_precision(config.precision),
         parallelism_config=parallelism_config(config),
         seed=config.seed,

@@ -16,7 +16,7 @@ from composer.core import State
 from composer.loggers import LoggerDestination
 from composer.utils import dist
 
-from recipe.checkpoint import BEST, SHARDS_INDEX, checkpoint_batch, complete_checkpoints
+from recipe.checkpoint import BEST, checkpoint_batch, complete_checkpoints, is_complete
 from recipe.checkpoint_store import (
     STAGING,
     CheckpointStoreError,
@@ -28,6 +28,7 @@ from recipe.checkpoint_store import (
 )
 from recipe.data.objects import explain
 from recipe.run_folder import CHECKPOINTS, METRICS
+from recipe.sharded_checkpoint import INDEX
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +69,17 @@ class CheckpointUpload(LoggerDestination):
         return self
 
     def upload_file(self, state: State, remote_file_name: str, file_path: Path, *, overwrite: bool) -> None:
-        """What Composer calls for each finished checkpoint: with its file, or with each of its files on this rank."""
-        if file_path.name == SHARDS_INDEX:
+        """What Composer calls for each finished checkpoint: with its file, or with each of its files on this rank.
+
+        Raises:
+            CheckpointStoreError: Other machines wrote parts of it to folders that this one does not see.
+        """
+        if file_path.name == INDEX:
+            if not is_complete(file_path.parent):
+                raise CheckpointStoreError(
+                    f"{file_path.parent} lacks parts that other machines wrote: set runs=<a folder that all machines "
+                    "see>, or sharded_checkpoints=false"
+                )
             self._enqueue(file_path.parent.name)
         elif file_path.parent == self.run / CHECKPOINTS:
             self._enqueue(file_path.name)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from recipe.checkpoint import BEST, CheckpointError, read_checkpoint
 from recipe.checkpoint_store import CheckpointStoreError, RunStore
 from recipe.config import load_config
 from recipe.data import objects, remote
@@ -94,6 +95,28 @@ def test_a_run_killed_in_an_upload_continues_on_another_machine_to_the_bit(
     whole, resumed = final_weights(tmp_path / "runs" / "whole"), final_weights(killed)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert training_losses(tmp_path / "runs" / "whole") == training_losses(killed), "metrics before the kill came, too"
+
+
+def test_a_sharded_checkpoint_without_its_index_is_not_one_yet(bucket: Bucket, run_yaml: Path, tmp_path: Path):
+    """As if the machine had gone before the last object of the last checkpoint was there."""
+    overrides = ["run_name=sharded", STORE, "parallelism=fsdp2", "sharded_checkpoints=true"]
+    overrides += ["max_duration=4ba", "save_interval=2ba", "eval_interval=9ep"]
+    folder = tmp_path / "runs" / "sharded"
+    train(load_config(run_yaml, overrides))
+    whole = final_weights(folder)
+    assert all(
+        torch.equal(whole[name], value)
+        for name, value in read_checkpoint(folder / "checkpoints" / BEST).weights.items()
+    )
+    shutil.rmtree(folder)
+    bucket.client().delete_object(Bucket="bucket", Key="runs/sharded/checkpoints/ep0-ba4/.metadata")
+    with pytest.raises(CheckpointError, match="ep0-ba2 is sharded: continue with"):
+        train(load_config(run_yaml, [*overrides, "sharded_checkpoints=false"]))
+    train(load_config(run_yaml, overrides))
+    resumed = final_weights(folder)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    here = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert set(bucket.names("runs/sharded/")) == here
 
 
 def test_the_store_has_what_the_folder_has_and_retention_keeps_as_much(bucket: Bucket, run_yaml: Path, tmp_path: Path):
