@@ -175,6 +175,7 @@ def stage_metrics(run: Path, name: str) -> Path:
 
 def _link(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)  # a killed run's
     try:
         os.link(source, target)
     except OSError:  # a file system without hard links

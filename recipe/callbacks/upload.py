@@ -103,8 +103,8 @@ class CheckpointUpload(LoggerDestination):
         shutil.rmtree(self.run / STAGING, ignore_errors=True)
         if left and error is None:
             raise CheckpointStoreError(
-                f"{self.store.url}: not everything could be uploaded, not {', '.join(left)}; "
-                f"nothing is lost in {self.run}: put the store right and give the same command again"
+                f"{', '.join(left)} could not be uploaded to {self.store.url}; nothing is lost in {self.run}: put the "
+                "store right and give the same command again"
             )
 
     def _enqueue(self, name: str) -> None:

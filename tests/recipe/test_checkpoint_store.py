@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,11 +20,19 @@ from recipe.config import load_config
 from recipe.data import objects, remote
 from recipe.train import train
 from tests.s3_server import Bucket
-from tests.tiny_run import final_weights, kill_run, launch, training_losses
+from tests.tiny_run import final_weights, kill_run, launch, start_process, training_losses
 
 pytestmark = pytest.mark.slow
 
 STORE = "checkpoint_store=s3://bucket/runs"
+FETCH = """
+import sys
+from pathlib import Path
+from recipe.checkpoint_store import RunStore, fetch_run
+from recipe.distributed import initialize_ranks
+initialize_ranks()
+fetch_run(RunStore("s3://bucket/runs", "apart"), Path(sys.argv[1]))
+"""
 
 
 class StallingProxy:
@@ -127,6 +137,30 @@ def test_the_store_has_what_the_folder_has_and_retention_keeps_as_much(bucket: B
     assert bucket.content("runs/mirrored/") == here
     checkpoints = {"ep0-ba4-rank0.pt", "ep0-ba5-rank0.pt", "best-rank0.pt"}
     assert here.keys() == {"config.yaml", "metrics.jsonl", *(f"checkpoints/{name}" for name in checkpoints)}
+
+
+def test_machines_without_a_common_folder_all_get_the_newest_checkpoint(bucket: Bucket, tmp_path: Path):
+    """The second machine's, which it had not uploaded yet; the first has none, the store an older one."""
+    newest, older = tmp_path / "1" / "run" / "checkpoints" / "ep0-ba6-rank0.pt", tmp_path / "older.pt"
+    newest.parent.mkdir(parents=True)
+    torch.save({"step": 6}, newest)
+    torch.save({"step": 2}, older)
+    bucket.client().upload_file(str(older), "bucket", "runs/apart/checkpoints/ep0-ba2-rank0.pt")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = []
+    for rank in range(2):
+        node = {"RANK": rank, "LOCAL_RANK": 0, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 1, "NODE_RANK": rank}
+        node |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        command = [sys.executable, "-c", FETCH, str(tmp_path / str(rank) / "run")]
+        processes.append(start_process(command, {**os.environ, **{name: str(value) for name, value in node.items()}}))
+    for process in processes:
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+    fetched = tmp_path / "0" / "run" / "checkpoints" / "ep0-ba6-rank0.pt"
+    assert fetched.read_bytes() == newest.read_bytes()
+    assert set(bucket.names("runs/apart/")) == {"checkpoints/ep0-ba2-rank0.pt", "checkpoints/ep0-ba6-rank0.pt"}
 
 
 def test_training_goes_on_without_its_store_and_says_so_at_the_end(
