@@ -55,7 +55,7 @@ def parallelism_config(config: TrainConfig) -> dict[str, Any] | None:
 
 
 def _require_gpus(what: str) -> None:
-    """Composer puts FSDP1's weights on a GPU, and copies need a mean that the CPU backend does not have."""
+    """Composer puts FSDP1's weights on a GPU, and FSDP2's copies wait for each other by events that CPUs lack."""
     if not torch.cuda.is_available():
         raise ParallelismError(f"{what} needs GPUs: on CPUs use parallelism=fsdp2 over all ranks")
 

@@ -42,12 +42,12 @@ def test_one_process_ddp_and_fsdp2_end_with_the_same_weights(run_yaml, tmp_path,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("parallelism", ["fsdp1", "copies"])
-def test_what_needs_gpus_ends_with_the_same_weights_where_cpus_stand_in_for_them(run_yaml, tmp_path, parallelism):
-    """FSDP1, and FSDP2 over a part of the ranks (here each holds a copy): with sharded checkpoints."""
-    kinds = {"fsdp1": {"parallelism": "fsdp1"}, "copies": {"parallelism": "fsdp2", "shard_over": 1}}
+@pytest.mark.parametrize("shard_over", [2, 1], ids=["sharded", "copies"])
+def test_fsdp1_ends_with_the_same_weights_where_cpus_stand_in_for_gpus(run_yaml, tmp_path, shard_over):
+    """Over both ranks, and over one, so that each holds a copy; with sharded checkpoints."""
+    fsdp1 = {"parallelism": "fsdp1", "shard_over": shard_over, "sharded_checkpoints": True}
     ends = {}
-    for name, ranks, changes in (("one", 1, {}), ("two", 2, kinds[parallelism] | {"sharded_checkpoints": True})):
+    for name, ranks, changes in (("one", 1, {}), ("two", 2, fsdp1)):
         config = yaml.safe_load(run_yaml.read_text())
         config |= {"run_name": name, "max_duration": "3ba", **changes}
         config["backbone"]["dropout"] = 0.0

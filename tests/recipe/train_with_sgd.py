@@ -4,13 +4,12 @@ import sys
 from pathlib import Path
 
 import torch
-import torch.distributed
 from composer.utils import dist
 
-import recipe.callbacks.aggregate
 import recipe.distributed
 import recipe.train
-from recipe.config import Parallelism, TrainConfig, load_config
+from recipe.callbacks.aggregate import BestCheckpoint
+from recipe.config import Parallelism, load_config
 from recipe.models import MultitaskModel, build_model
 
 
@@ -22,26 +21,20 @@ def build_and_keep(config, tokenizer) -> MultitaskModel:
     return model
 
 
-def stand_in_for_gpus(config: TrainConfig) -> None:
-    """What FSDP1 and copies of a sharded model need of GPUs: a device's name, and means that gloo sums instead.
+def stand_in_for_gpus() -> None:
+    """What FSDP1 needs of a GPU: a device's name.
 
-    FSDP1's whole weights cannot be gathered on CPUs (the process crashes), so it has no best checkpoint here.
+    Its whole weights cannot be gathered on CPUs (the process crashes), so it has no best checkpoint here.
     """
     recipe.distributed._require_gpus = lambda what: None
-    if config.parallelism is Parallelism.fsdp1:
-        torch.cuda.current_device = lambda: torch.device("cpu")  # pyright: ignore[reportAttributeAccessIssue]
-        recipe.callbacks.aggregate.BestCheckpoint.eval_after_all = lambda self, state, logger: None
-    elif config.shard_over is not None:
-        all_reduce = torch.distributed.all_reduce
-        mean, total = torch.distributed.ReduceOp.AVG, torch.distributed.ReduceOp.SUM
-        torch.distributed.all_reduce = lambda tensor, op=total, *rest, **options: all_reduce(
-            tensor, total if op == mean else op, *rest, **options
-        )
+    torch.cuda.current_device = lambda: torch.device("cpu")  # pyright: ignore[reportAttributeAccessIssue]
+    BestCheckpoint.eval_after_all = lambda self, state, logger: None
 
 
 if __name__ == "__main__":
     recipe.train.build_model = build_and_keep
     recipe.train.build_optimizer = lambda model, config: torch.optim.SGD(model.parameters(), lr=0.5)
     loaded = load_config(sys.argv[1])
-    stand_in_for_gpus(loaded)
+    if loaded.parallelism is Parallelism.fsdp1:
+        stand_in_for_gpus()
     recipe.train.train(loaded)
