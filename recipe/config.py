@@ -308,6 +308,8 @@ def _check_values(config: TrainConfig) -> None:
     for key, value in positive.items():
         if value is not None and value <= 0:
             raise ConfigError(f"{key}={value} must be positive")
+    if config.shard_over == 1:
+        raise ConfigError("shard_over=1 shards nothing: set parallelism=ddp, or give the ranks of a machine")
     for key in ("shard_over", "sharded_checkpoints"):
         if getattr(config, key) and config.parallelism is Parallelism.ddp:
             raise ConfigError(f"{key} is of sharded models alone: set parallelism=fsdp2, or leave it out")
