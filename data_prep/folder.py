@@ -6,18 +6,16 @@ Whatever happens to a process, a file that is there is complete, and a stream wi
 
 from __future__ import annotations
 
-import copy
 import os
 import shutil
 import tempfile
-import urllib.parse
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import Protocol
 
-from data_prep.objects import SCHEMES, Bucket, key_prefix, open_bucket, open_uploader
 from recipe.data.manifest import MANIFEST
+from recipe.data.objects import BUCKETS, Bucket, explain, is_bucket, key_prefix, move, open_bucket
 from recipe.data.remote import fetch, is_url, store_root
 from recipe.errors import UserError
 
@@ -70,11 +68,8 @@ def store_path(store: str) -> str:
     Raises:
         WriteError: A URL of a kind that cannot be written.
     """
-    if is_url(store):
-        url = urllib.parse.urlparse(store)
-        if url.scheme not in SCHEMES or not url.netloc:
-            schemes = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-            raise WriteError(f"{store}: expected a folder or {schemes} with a bucket's name")
+    if is_url(store) and not is_bucket(store):
+        raise WriteError(f"{store}: expected a folder or {BUCKETS}")
     return store_root(store)
 
 
@@ -196,10 +191,7 @@ class _RemoteFolder:
 
     def put(self, scratch: str, names: Iterable[str]) -> None:
         with _explain_clouds(self.url):
-            uploader = copy.copy(open_uploader(self.url))  # shares the client
-            uploader.local, uploader.remote = scratch, self.url
-            for name in names:
-                uploader.upload_file(name)
+            move(scratch, names, self.url)
 
     def begin(self) -> None:
         self._delete(self._names & {MANIFEST})
@@ -227,21 +219,9 @@ class _RemoteFolder:
         return open_bucket(self.url)
 
 
-# What the clients' messages have in common, and what to do about it.
-_FIXES = (
-    (("404", "NoSuchBucket", "does not exist"), "there is no such bucket: create it or correct the URL"),
-    (("403", "AccessDenied"), "these credentials may not use it"),
-    (("redentials", "authentication"), "give credentials where the cloud's own tools look for them"),
-    (("",), "check the address and the connection"),
-)
-
-
 @contextmanager
 def _explain_clouds(url: str) -> Iterator[None]:
-    """Every cloud's client has exceptions of its own; they have retried what is worth it when they raise."""
     try:
         yield
-    except Exception as error:
-        cause = f"{type(error).__name__}: {error}"
-        fix = next(fix for signs, fix in _FIXES if any(sign in cause for sign in signs))
-        raise WriteError(f"{url}: cannot be reached or written ({cause}); {fix}; {AGAIN}") from error
+    except Exception as error:  # every cloud's client has exceptions of its own
+        raise WriteError(f"{explain(url, error)}; {AGAIN}") from error

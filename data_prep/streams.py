@@ -13,8 +13,8 @@ from streaming.base.compression import decompress
 from streaming.base.format.mds.reader import MDSReader
 from streaming.base.hashing import get_hash
 
-from data_prep.objects import key_prefix, open_bucket
 from recipe.data.manifest import SPLITS
+from recipe.data.objects import key_prefix, open_bucket
 from recipe.data.remote import is_url, store_root
 from recipe.data.stream_files import StoreError, read_file, stored_file
 from recipe.data.tokenizer import TOKENIZER_FOLDER

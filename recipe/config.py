@@ -47,6 +47,7 @@ class Parallelism(str, Enum):
 
     ddp = "ddp"  # every rank holds all weights
     fsdp2 = "fsdp2"  # weights, gradients and optimizer state are sharded
+    fsdp1 = "fsdp1"  # the same by the older implementation, on GPUs alone
 
 
 class Noise(str, Enum):
@@ -203,10 +204,18 @@ class TrainConfig:
     save_interval: str = "1ep"
     # Checkpoints kept besides the best one; -1 keeps all.
     keep_checkpoints: int = 2
+    # Object store (s3://, gs://, azure://, oci://) where <url>/<run_name> mirrors the run: checkpoints, config.yaml and
+    # metrics.jsonl are uploaded while training goes on, and fetched where the run continues on another machine.
+    checkpoint_store: Optional[str] = None
     # Continue the run of this name where its last checkpoint is; false refuses a folder that has one.
     autoresume: bool = True
     precision: Precision = Precision.auto
     parallelism: Parallelism = Parallelism.ddp
+    # FSDP: ranks that one copy of the model is sharded over, e.g. the 8 of a machine, whose neighbours then hold copies
+    # (HSDP). Default: all ranks.
+    shard_over: Optional[int] = None
+    # FSDP: every rank writes its own part of a checkpoint, a folder, instead of rank 0 one file with all.
+    sharded_checkpoints: bool = False
     # Keep only each layer's input and compute the rest again in the backward: a third more time, far less memory.
     activation_checkpointing: bool = False
     logging: LoggingConfig = field(default_factory=LoggingConfig)
@@ -356,6 +365,7 @@ def _check_values(config: TrainConfig) -> None:
         "data.max_steps_per_epoch": config.data.max_steps_per_epoch,
         "data.locality": config.data.locality,
         "optimizer.lr": config.optimizer.lr,
+        "shard_over": config.shard_over,
         "logging.interval": config.logging.interval,
     }
     for key, value in positive.items():
@@ -363,6 +373,11 @@ def _check_values(config: TrainConfig) -> None:
             raise ConfigError(f"{key}={value} must be positive")
     if config.data.fraction > 1:
         raise ConfigError(f"data.fraction={config.data.fraction} must be at most 1: it is a share of the examples")
+    if config.shard_over == 1:
+        raise ConfigError("shard_over=1 shards nothing: set parallelism=ddp, or give the ranks of a machine")
+    for key in ("shard_over", "sharded_checkpoints"):
+        if getattr(config, key) and config.parallelism is Parallelism.ddp:
+            raise ConfigError(f"{key} is of sharded models alone: set parallelism=fsdp2, or leave it out")
     for key in ("max_duration", "eval_interval", "save_interval"):
         value = getattr(config, key)
         if not (value[:-2].isdigit() and value.endswith(("ep", "ba"))):

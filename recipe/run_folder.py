@@ -21,8 +21,7 @@ from recipe.config import TrainConfig, parse_config, save_config
 from recipe.errors import UserError
 from recipe.report.files import write_text
 
-CONFIG = "config.yaml"
-FINISHED = "finished.json"
+CONFIG, METRICS, FINISHED = "config.yaml", "metrics.jsonl", "finished.json"  # in a run's folder
 
 # What may differ between a run and its continuation: it changes nothing that is learned.
 _FREE_KEYS = {
@@ -31,9 +30,12 @@ _FREE_KEYS = {
     "eval_interval",
     "save_interval",
     "keep_checkpoints",
+    "checkpoint_store",
     "autoresume",
     "precision",
     "parallelism",
+    "shard_over",
+    "sharded_checkpoints",
     "activation_checkpointing",
     "logging",
     "data.store",
@@ -66,7 +68,7 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS
 
     @classmethod
     def open(cls, config: TrainConfig) -> RunFolder:
@@ -75,8 +77,14 @@ class RunFolder:
         Raises:
             RunFolderError: It cannot be written, or holds a run that this configuration does not continue.
         """
-        folder = cls(Path(config.runs) / config.run_name, save_config(config))
-        if latest_checkpoint(folder.checkpoints) is not None:
+        folder = cls(run_path(config), save_config(config))
+        latest = latest_checkpoint(folder.checkpoints)
+        if any(other != latest for other in dist.all_gather_object(latest)):
+            raise RunFolderError(
+                f"machines see different checkpoints in {folder.path}: set runs=<a folder that all machines see>, or "
+                "use a checkpoint_store"
+            )
+        if latest is not None:
             if not config.autoresume:
                 raise RunFolderError(
                     f"{folder.path} already holds a run and autoresume is false: choose another run_name"
@@ -132,6 +140,11 @@ def check_continuation(path: Path, config: TrainConfig) -> None:
                 f"{path} holds a run with {key}={before.get(key)!r}, now it is {now.get(key)!r}: choose another "
                 "run_name, or restore the key to continue that run"
             )
+
+
+def run_path(config: TrainConfig) -> Path:
+    """Where a configuration's run is."""
+    return Path(config.runs) / config.run_name
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -29,7 +29,9 @@ from recipe.callbacks.jsonl_logger import JSONLLogger
 from recipe.callbacks.resume import RestoreRNG, StopOnSignal
 from recipe.callbacks.task_loss import TaskLoss
 from recipe.callbacks.throughput import Throughput
-from recipe.checkpoint import FILENAME, RunRecord, check_architecture, latest_checkpoint, read_checkpoint
+from recipe.callbacks.upload import uploads
+from recipe.checkpoint import FILENAME, RunRecord, check_architecture, check_kind, latest_checkpoint, read_shapes
+from recipe.checkpoint_store import RunStore, begin_run, fetch_run
 from recipe.config import AlgorithmsConfig, TrainConfig, load_config, tokenizer_name
 from recipe.data.loader import build_evaluation_data, build_train_data
 from recipe.data.store import open_labels, open_store
@@ -38,7 +40,7 @@ from recipe.distributed import TIMEOUT_S, GlooShardedMean, initialize_ranks, par
 from recipe.errors import UserError
 from recipe.models import MultitaskModel, build_model
 from recipe.optimizer import build_clipping, build_optimizer, build_scheduler
-from recipe.run_folder import RunFolder
+from recipe.run_folder import RunFolder, run_path
 from recipe.tasks import Task, get_task
 
 
@@ -46,15 +48,23 @@ def train(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> RunFolder:
     """Runs or continues the training that ``config`` describes, with more callbacks if given; returns its folder."""
     initialize_ranks()
     reproducibility.seed_all(config.seed)
+    store = None if config.checkpoint_store is None else RunStore(config.checkpoint_store, config.run_name)
+    if store is not None:
+        fetch_run(store, run_path(config))
     folder = RunFolder.open(config)
+    if store is not None:
+        begin_run(store, folder.path)
     tokenizer = load_tokenizer(tokenizer_name(config))
     model = build_model(config, tokenizer, open_labels(config.data.store, tokenizer, config.tasks))
     checkpoint = latest_checkpoint(folder.checkpoints)
     if checkpoint is not None:
-        check_architecture(model.network, read_checkpoint(checkpoint))
-    with folder.shard_cache() as cache:
+        check_kind(checkpoint, config.sharded_checkpoints)
+        check_architecture(model.network, read_shapes(checkpoint), checkpoint)
+    with folder.shard_cache() as cache, uploads(store, folder.path, config.keep_checkpoints) as uploaders:
         train_data, evaluation_data = build_data(config, model, cache)
-        trainer = build_trainer(config, folder, model, train_data, evaluation_data, checkpoint, callbacks)
+        trainer = build_trainer(
+            config, folder, model, train_data, evaluation_data, checkpoint, callbacks=callbacks, uploaders=uploaders
+        )
         elapsed = trainer.state.get_elapsed_duration()
         if elapsed is None or elapsed < 1:  # else the run was killed, or called again, after its last step
             trainer.fit()
@@ -94,9 +104,11 @@ def build_trainer(
     train_data: DataSpec,
     evaluation_data: dict[Task, DataSpec],
     checkpoint: Path | None,
+    *,
     callbacks: Sequence[Callback] = (),
+    uploaders: Sequence[LoggerDestination] = (),
 ) -> Trainer:
-    """Composer's Trainer, continuing from ``checkpoint`` if there is one."""
+    """Composer's Trainer, continuing from ``checkpoint`` if there is one; ``uploaders`` get every checkpoint."""
     restore_rng, stop = RestoreRNG(), StopOnSignal(config.save_interval)
     trainer = Trainer(
         run_name=config.run_name,
@@ -113,9 +125,9 @@ def build_trainer(
         schedulers=build_scheduler(config.optimizer),
         algorithms=build_algorithms(config, model),
         callbacks=[restore_rng, stop, *build_callbacks(config, folder, model), *callbacks],
-        loggers=build_loggers(config, folder),
+        loggers=[*build_loggers(config, folder), *uploaders],
         precision=resolve_precision(config.precision),
-        parallelism_config=parallelism_config(config.parallelism),
+        parallelism_config=parallelism_config(config),
         seed=config.seed,
         dist_timeout=TIMEOUT_S,
         save_folder=str(folder.checkpoints),

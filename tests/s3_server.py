@@ -57,8 +57,7 @@ class RequestCount(logging.Handler):
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     """A bucket named ``bucket``, found by this process's S3 clients; it keeps what earlier tests put there."""
-    from data_prep import objects
-    from recipe.data import remote
+    from recipe.data import objects, remote
 
     opened = Bucket()
     monkeypatch.setenv("S3_ENDPOINT_URL", opened.endpoint)

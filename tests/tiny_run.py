@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -27,6 +28,14 @@ def launch(path: Path, *overrides: str, ranks: int = 1) -> subprocess.Popen[str]
 
 def run(path: Path, *overrides: str, ranks: int = 1) -> str:
     return _finish(launch(path, *overrides, ranks=ranks))
+
+
+def kill_run(launcher: subprocess.Popen[str]) -> None:
+    """SIGKILL for the ranks first, so that the launcher cannot end them gently."""
+    children = subprocess.run(["pgrep", "-P", str(launcher.pid)], text=True, capture_output=True).stdout.split()
+    for pid in (*map(int, children), launcher.pid):
+        os.kill(pid, signal.SIGKILL)
+    launcher.communicate()
 
 
 def train_with_sgd(path: Path, ranks: int) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,21 +68,17 @@ class BestCheckpoint(Callback):
     def fit_start(self, state: State, logger: Logger) -> None:
         """Finds impossible combinations before the first step rather than after the first evaluation."""
         _aggregate_callback(state)
-        if state.fsdp_sharded_state_dict_enabled:
-            raise ValueError(
-                f"{self.path.name} is one file, but the run saves sharded checkpoints; set state_dict_type to full"
-            )
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
         aggregate = evaluation_aggregate(state, _aggregate_callback(state).primary_metrics)
         if aggregate > self.best:
             self.best = aggregate
             # A collective: every rank gives its part, rank 0 gets a file.
-            partial = save_checkpoint(
-                state, str(self.path.with_name(f".partial-{BEST}")), ignore_keys=_drop_what_resuming_needs
-            )
+            with _whole_weights_alone(state):
+                partial = save_checkpoint(state, str(self.path.with_name(f".partial-{BEST}")), ignore_keys=_drop_rest)
             if partial is not None:
                 os.replace(partial, self.path)
+                logger.upload_file(self.path.name, self.path, overwrite=True)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}
@@ -97,8 +94,22 @@ def _aggregate_callback(state: State) -> Aggregate:
     raise ValueError("BestCheckpoint compares aggregates: add the Aggregate callback to the Trainer's callbacks")
 
 
-def _drop_what_resuming_needs(content: dict[str, Any]) -> None:
+@contextmanager
+def _whole_weights_alone(state: State) -> Iterator[None]:
+    """Within it the state is saved as one file, even where the run's checkpoints are sharded, and without optimizer."""
+    config, attributes = state.fsdp_config, state.serialized_attributes
+    kind = None if config is None else config.state_dict_type
+    state.serialized_attributes = [name for name in attributes if name not in ("optimizers", "schedulers")]
+    if config is not None:
+        config.state_dict_type = "full"
+    try:
+        yield
+    finally:
+        state.serialized_attributes = attributes
+        if config is not None and kind is not None:
+            config.state_dict_type = kind
+
+
+def _drop_rest(content: dict[str, Any]) -> None:
     """Leaves tensors, plain values and the timestamp's durations."""
-    del content["rng"]
-    for key in ("optimizers", "schedulers", "metadata"):
-        content["state"].pop(key, None)
+    del content["rng"], content["state"]["metadata"]

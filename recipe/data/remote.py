@@ -68,12 +68,13 @@ def _borrow_downloader(url: str) -> Iterator[CloudDownloader]:
     idle.append(downloader)
 
 
-def fetch_patiently(attempt: Callable[[], T], path: str) -> T:
+def fetch_patiently(attempt: Callable[[], T], path: str, deed: str = "fetched") -> T:
     """What ``attempt`` returns; if an object store fails for a reason that may pass, after ever longer waits.
 
     Args:
         attempt: Fetches something.
         path: Where from; a local one is tried once.
+        deed: What a warning says cannot be done.
 
     Raises:
         Exception: The last try's. At once where waiting cannot help: no such object, no right to it, no room here.
@@ -84,7 +85,7 @@ def fetch_patiently(attempt: Callable[[], T], path: str) -> T:
         except Exception as error:  # every cloud's client has exceptions of its own
             if is_missing(error) or _is_refused(error):
                 raise
-            log.warning("%s: cannot be fetched (%s); trying again in %d s", path, error, wait)
+            log.warning("%s: cannot be %s (%s); trying again in %d s", path, deed, error, wait)
             time.sleep(wait)
     return attempt()
 

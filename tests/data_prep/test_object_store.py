@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from data_prep import __main__ as cli
-from data_prep import objects
+from recipe.data import objects
 from recipe.data.store import open_store
 from recipe.data.tokenizer import load_tokenizer
 from tests.conftest import write_miniature

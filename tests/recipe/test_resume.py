@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
 
-from recipe.checkpoint import latest_checkpoint, read_checkpoint
-from tests.tiny_run import final_weights, launch, run, train_with_sgd, training_losses
+from recipe.checkpoint import BEST, checkpoint_batch, complete_checkpoints, latest_checkpoint, read_checkpoint
+from tests.tiny_run import final_weights, kill_run, launch, run, train_with_sgd, training_losses
 
 KILLS = int(os.environ.get("KILLS", "2"))  # 20 is a good number for an idle afternoon
 
@@ -30,7 +32,7 @@ def test_a_run_killed_again_and_again_ends_bitwise_as_an_uninterrupted_one(run_y
         process, done = launch(run_yaml, *overrides, "run_name=killed"), _steps(killed)
         _wait_for(lambda done=done: _steps(killed) > done, process)
         time.sleep(moment.uniform(0, 0.3))
-        _kill_all(process)
+        kill_run(process)
     run(run_yaml, *overrides, "run_name=killed")
 
     whole, resumed = final_weights(tmp_path / "runs" / "whole"), final_weights(killed)
@@ -58,24 +60,29 @@ def test_ctrl_c_leaves_a_run_that_the_same_command_finishes(run_yaml, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_the_same_steps_on_another_number_of_ranks(run_yaml, tmp_path):
+@pytest.mark.parametrize("sharded", [False, True], ids=["full", "sharded"])
+def test_a_run_goes_on_with_the_same_steps_on_another_number_of_ranks(run_yaml, tmp_path, sharded):
     """One rank, two, one again: same examples in every step, so (SGD, no dropout, no noise) the same weights."""
     whole = _configure(run_yaml, tmp_path, "whole")
     train_with_sgd(whole, ranks=1)
-    elastic = _configure(run_yaml, tmp_path, "elastic")
+    kind = {"parallelism": "fsdp2", "sharded_checkpoints": True} if sharded else {}
+    elastic = _configure(run_yaml, tmp_path, "elastic", **kind)
     checkpoints = tmp_path / "runs" / "elastic" / "checkpoints"
     for ranks, until in ((1, 2), (2, 4), (1, 6)):
         train_with_sgd(elastic, ranks)
-        for later in range(until + 1, 7):
-            (checkpoints / f"ep0-ba{later}-rank0.pt").unlink(missing_ok=True)
+        for checkpoint in complete_checkpoints(checkpoints):
+            if (checkpoint_batch(checkpoint.name) or 0) > until:
+                shutil.rmtree(checkpoint) if sharded else checkpoint.unlink()
     one, other = final_weights(tmp_path / "runs" / "whole"), final_weights(tmp_path / "runs" / "elastic")
+    best = read_checkpoint(checkpoints / BEST).weights
+    assert one.keys() == other.keys() == best.keys()
     for name, value in one.items():
         torch.testing.assert_close(other[name], value, rtol=0, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def _configure(run_yaml: Path, folder: Path, name: str) -> Path:
+def _configure(run_yaml: Path, folder: Path, name: str, **changes: Any) -> Path:
     config = yaml.safe_load(run_yaml.read_text())
-    config |= {"run_name": name, "max_duration": "6ba", "save_interval": "2ba", "keep_checkpoints": -1}
+    config |= {"run_name": name, "max_duration": "6ba", "save_interval": "2ba", "keep_checkpoints": -1, **changes}
     config["backbone"]["dropout"] = 0.0
     config["algorithms"] = {"r3f": {"enabled": False}}
     path = folder / f"{name}.yaml"
@@ -86,7 +93,7 @@ def _configure(run_yaml: Path, folder: Path, name: str) -> Path:
 def _steps(folder: Path) -> int:
     """What the latest complete checkpoint has behind it."""
     checkpoint = latest_checkpoint(folder / "checkpoints")
-    return 0 if checkpoint is None else int(checkpoint.name.split("-ba")[1].split("-")[0])
+    return 0 if checkpoint is None else checkpoint_batch(checkpoint.name) or 0
 
 
 def _wait_for(condition, process: subprocess.Popen[str], timeout: float = 300) -> None:
@@ -95,11 +102,3 @@ def _wait_for(condition, process: subprocess.Popen[str], timeout: float = 300) -
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline, "the run did not come so far"
         time.sleep(0.05)
-
-
-def _kill_all(launcher: subprocess.Popen[str]) -> None:
-    """SIGKILL for the ranks first, so that the launcher cannot end them gently."""
-    children = subprocess.run(["pgrep", "-P", str(launcher.pid)], text=True, capture_output=True).stdout.split()
-    for pid in (*map(int, children), launcher.pid):
-        os.kill(pid, signal.SIGKILL)
-    launcher.communicate()

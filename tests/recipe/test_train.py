@@ -41,6 +41,24 @@ def test_one_process_ddp_and_fsdp2_end_with_the_same_weights(run_yaml, tmp_path,
             torch.testing.assert_close(ends[other][name], value, rtol=0, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
+@pytest.mark.slow
+def test_fsdp1_ends_with_the_same_weights_where_cpus_stand_in_for_gpus(run_yaml, tmp_path):
+    """With sharded checkpoints."""
+    fsdp1 = {"parallelism": "fsdp1", "sharded_checkpoints": True}
+    ends = {}
+    for name, ranks, changes in (("one", 1, {}), ("two", 2, fsdp1)):
+        config = yaml.safe_load(run_yaml.read_text())
+        config |= {"run_name": name, "max_duration": "3ba", **changes}
+        config["backbone"]["dropout"] = 0.0
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(config))
+        train_with_sgd(path, ranks)
+        ends[name] = final_weights(tmp_path / "runs" / name)
+    assert (tmp_path / "runs" / "two" / "checkpoints" / "ep0-ba3" / ".metadata").is_file()
+    for name, value in ends["one"].items():
+        torch.testing.assert_close(ends["two"][name], value, rtol=0, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+
+
 @pytest.mark.parametrize("strategy", [strategy.value for strategy in Strategy])
 def test_every_strategy_trains_with_either_weighting_into_a_second_epoch(run_yaml, strategy):
     overrides = [f"data.strategy={strategy}", "data.max_steps_per_epoch=2", "max_duration=3ba", "eval_interval=9ep"]

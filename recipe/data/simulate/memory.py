@@ -89,7 +89,7 @@ def estimate_memory(shape: Shape, config: TrainConfig, outcome: Outcome, ranks: 
     sharded = config.parallelism is not Parallelism.ddp
     graphs = 2 if config.algorithms.r3f.enabled else 1
     width = 2 if config.precision is Precision.fp32 else 1
-    state = _STATE * shape.parameters / (ranks if sharded else 1)
+    state = _STATE * shape.parameters / ((config.shard_over or ranks) if sharded else 1)
     layer = _ACTIVATIONS[shape.encoder_decoder]
     layers = layer + _CHECKPOINT * shape.layers if config.activation_checkpointing else layer * shape.layers
     token = layers * shape.hidden * width

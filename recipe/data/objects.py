@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,6 +13,15 @@ from typing import Any
 from streaming.base.storage import CloudUploader
 
 SCHEMES = ("s3", "gs", "azure", "oci")  # of the buckets that can be listed and written
+BUCKETS = f"{', '.join(f'{scheme}://' for scheme in SCHEMES)} with a bucket's name"
+
+# What the clients' messages have in common, and what to do about it.
+_FIXES = (
+    (("404", "NoSuchBucket", "does not exist"), "there is no such bucket: create it or correct the URL"),
+    (("403", "AccessDenied"), "these credentials may not use it"),
+    (("redentials", "authentication"), "give credentials where the cloud's own tools look for them"),
+    (("",), "check the address and the connection"),
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,31 @@ def open_uploader(url: str) -> Any:
 def _uploader(bucket: str) -> Any:
     with tempfile.TemporaryDirectory() as unused:
         return CloudUploader.get((unused, bucket))
+
+
+def move(folder: str, names: Iterable[str], url: str) -> None:
+    """Moves files of a local folder to a URL, one after another; each appears whole, whatever happens on the way.
+
+    Raises:
+        Exception: As :func:`open_uploader`, after a second try.
+    """
+    uploader = copy.copy(open_uploader(url))  # shares the client
+    uploader.local, uploader.remote = folder, url
+    for name in names:
+        uploader.upload_file(name)
+
+
+def is_bucket(url: str) -> bool:
+    """Whether a URL is of a bucket that can be listed and written."""
+    place = urllib.parse.urlparse(url)
+    return place.scheme in SCHEMES and bool(place.netloc)
+
+
+def explain(url: str, error: Exception) -> str:
+    """What a cloud's client says, and what to do about it; they have retried what is worth it when they raise."""
+    cause = f"{type(error).__name__}: {error}"
+    fix = next(fix for signs, fix in _FIXES if any(sign in cause for sign in signs))
+    return f"{url}: cannot be reached or written ({cause}); {fix}"
 
 
 def key_prefix(url: str) -> str:
