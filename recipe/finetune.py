@@ -26,7 +26,6 @@ from composer.utils import dist
 from filelock import FileLock
 
 from recipe.callbacks.early_stopping import StopWithoutGain
-from recipe.callbacks.jsonl_logger import FILE_NAME as METRICS
 from recipe.checkpoint import BEST, CHECKPOINTS
 from recipe.config import ConfigError, TrainConfig
 from recipe.distributed import initialize_ranks
@@ -35,7 +34,7 @@ from recipe.export import exported_start
 from recipe.models import has_head
 from recipe.protocol.finetune_config import FinetuneConfig, ReuseHead, load_finetune_config, train_config
 from recipe.protocol.result import RESULT, FinetuneResult, load_result, save_result
-from recipe.run_folder import check_continuation
+from recipe.run_folder import METRICS, check_continuation
 from recipe.score import score_checkpoint
 from recipe.tasks import Family, Task, get_task
 from recipe.train import train

@@ -31,6 +31,7 @@ from recipe.errors import UserError
 from recipe.models import MultitaskModel, restore_model
 from recipe.protocol.result import Predictions
 from recipe.report import TaskResult, write_report
+from recipe.run_folder import METRICS
 from recipe.tasks import Family, Task, get_task
 from recipe.tasks.baselines import baseline
 from recipe.tasks.metrics import build_metrics
@@ -104,7 +105,7 @@ def score_run(
     """
     path = find_checkpoint(run, checkpoint)
     scored = score_checkpoint(path, store, max_examples, beam_search)
-    metrics = run / "metrics.jsonl"
+    metrics = run / METRICS
     if dist.get_global_rank() == 0:
         results = [one.result for one in scored.values()]
         steps = read_checkpoint(path).batch

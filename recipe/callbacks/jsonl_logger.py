@@ -13,8 +13,7 @@ from composer.utils import dist
 from torch import Tensor
 
 from recipe.report.files import write_text
-
-FILE_NAME = "metrics.jsonl"
+from recipe.run_folder import METRICS
 
 
 class JSONLLogger(LoggerDestination):
@@ -29,7 +28,7 @@ class JSONLLogger(LoggerDestination):
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self.path = Path(folder) / FILE_NAME
+        self.path = Path(folder) / METRICS
         self._state: State | None = None
         self._file: TextIO | None = None  # open from the start of fit on, on rank 0
         self._line: dict[str, Any] = {}  # the current step's, on disk from _line_start on
