@@ -19,11 +19,11 @@ from typing import TypeVar
 from composer.utils import dist
 from streaming.base.storage import CloudDownloader
 
-from recipe.checkpoint import BEST, checkpoint_batch, latest_checkpoint
+from recipe.checkpoint import BEST, CHECKPOINTS, checkpoint_batch, latest_checkpoint
 from recipe.data.objects import BUCKETS, explain, is_bucket, key_prefix, move, open_bucket
 from recipe.data.remote import fetch_patiently
 from recipe.errors import UserError
-from recipe.run_folder import CHECKPOINTS, CONFIG, METRICS
+from recipe.run_folder import CONFIG, METRICS
 from recipe.sharded_checkpoint import INDEX
 
 STAGING = "uploading"  # in the run's folder: links to what is on its way
