@@ -42,6 +42,8 @@ def test_overrides_win_over_the_file():
         ("data.temperature=0", r"data.temperature=0.0 must be positive"),
         ("data.locality=-1", r"data.locality=-1 must be positive"),
         ("data.weighting=task", r"data.weighting.*task"),
+        ("shard_over=1", r"shard_over=1 shards nothing: set parallelism=ddp"),
+        ("sharded_checkpoints=true", r"sharded_checkpoints is of sharded models alone: set parallelism=fsdp2"),
         ("max_duration=3days", r"max_duration='3days' is no duration"),
         ("backbone.name=x", r"either backbone.name .* or backbone.config"),
         ("seed", r"'seed' has no '='"),
