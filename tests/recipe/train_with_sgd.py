@@ -13,8 +13,8 @@ from recipe.config import Parallelism, load_config
 from recipe.models import MultitaskModel, build_model
 
 
-def build_and_keep(config, tokenizer) -> MultitaskModel:
-    model = build_model(config, tokenizer)
+def build_and_keep(config, tokenizer, labels) -> MultitaskModel:
+    model = build_model(config, tokenizer, labels)
     if dist.get_global_rank() == 0:
         start = {name: value.clone() for name, value in model.network.state_dict().items()}
         torch.save(start, Path(config.runs) / config.run_name / "start.pt")
