@@ -17,6 +17,8 @@ from recipe.protocol.comparison import Start
 from recipe.protocol.config import ProtocolConfig
 from recipe.run_folder import CONFIG, FINISHED
 
+PLAIN = "plain"  # the backbone that a run began with
+
 
 def name_starts(config: ProtocolConfig) -> dict[str, str]:
     """The starts by name, the one to compare with first.
@@ -32,7 +34,8 @@ def name_starts(config: ProtocolConfig) -> dict[str, str]:
             raise ConfigError(
                 f"run={config.run}: it began with random weights, so there is no backbone to compare with: give starts"
             )
-        starts = {Path(backbone).name: backbone, Path(config.run).name: config.run}
+        name = Path(config.run).name
+        starts = {PLAIN: backbone, name if name != PLAIN else f"{name}-run": config.run}
     if not starts:
         raise ConfigError("nothing to evaluate: give run=runs/<name>, or starts.<name>=<where> for each start")
     return starts

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from omegaconf import OmegaConf
+
 from recipe.config import save_config
 from recipe.protocol.config import ProtocolConfig, finetune_config
+from recipe.protocol.finetune_config import parse_finetune_config
 from recipe.protocol.process import ProcessError, run_script
 from recipe.protocol.result import RESULT, FinetuneResult, load_result
 from recipe.report.files import write_text
@@ -97,7 +100,8 @@ def run_trial(trial: Trial, root: Path, config: ProtocolConfig, devices: Sequenc
 
 
 def _check_settings(yaml: Path, now: str) -> None:
-    before = yaml.read_text(encoding="utf-8").splitlines()
+    # A key that is newer than the run has its default meaning.
+    before = save_config(parse_finetune_config(OmegaConf.load(yaml), str(yaml))).splitlines()
     changed = [line.strip() for line in now.splitlines() if line not in before]
     if changed:
         raise ProcessError(

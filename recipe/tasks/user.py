@@ -100,7 +100,7 @@ def build_task(key: str, entry: UserTask) -> Task:
         train_split="train#train" if parted else "train",
         evaluation_splits=("train#validation" if parted else "validation",),
         prefinetune=False,
-        score_range=tuple(entry.score_range),
+        score_range=entry.score_range,
     )
     if entry.metrics:
         _check_metrics(task, where)

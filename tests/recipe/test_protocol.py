@@ -113,7 +113,9 @@ def test_only_a_run_with_a_backbone_can_be_compared_with_it(tmp_path: Path):
     with pytest.raises(ConfigError, match="began with random weights"):
         name_starts(config)
     write(tmp_path / "run" / "config.yaml", {"backbone": {"name": "models/roberta"}})
-    assert name_starts(config) == {"roberta": "models/roberta", "run": str(tmp_path / "run")}
+    assert name_starts(config) == {"plain": "models/roberta", "run": str(tmp_path / "run")}
+    write(tmp_path / "run" / "config.yaml", {"backbone": {"name": "models/run"}})
+    assert len(name_starts(config)) == 2, "a run may be called as its backbone is"
 
 
 @pytest.fixture
@@ -191,6 +193,7 @@ def test_a_result_made_with_other_settings_is_never_reused(tmp_path: Path):
     trial = Trial(CELL, tuple(point.items()), 1)
     trial.folder(tmp_path).mkdir(parents=True)
     (trial.folder(tmp_path) / "result.json").write_text(json.dumps(outcome(trial, 0.5).__dict__))
-    (trial.folder(tmp_path) / "finetune.yaml").write_text("max_duration: 3ep\n")
+    before = {"task": "cb", "start": "roberta-base", "run_name": "x", "data": {"store": "s"}, "max_duration": "3ep"}
+    write(trial.folder(tmp_path) / "finetune.yaml", before)
     with pytest.raises(ProcessError, match=r"was run with other settings; now it would be .*max_duration: 10ep"):
         run_trial(trial, tmp_path, config)
