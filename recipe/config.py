@@ -52,6 +52,16 @@ class Noise(str, Enum):
     normal = "normal"  # N(0, eps^2)
 
 
+class Balancing(str, Enum):
+    """What each task's loss is multiplied by. See docs/task-weighting.md."""
+
+    none = "none"  # 1
+    dataset_size = "dataset_size"  # its share of the examples; for data.weighting=tasks
+    inverse_loss = "inverse_loss"  # the inverse of its average
+    uncertainty = "uncertainty"  # 1 / sigma^2, learned (arXiv 1705.07115)
+    dwa = "dwa"  # more, the slower it falls (arXiv 1803.10704)
+
+
 @dataclass
 class BackboneConfig:
     """The pretrained model."""
@@ -122,6 +132,8 @@ class OptimizerConfig:
 
     # Peak learning rate.
     lr: float = 2.0e-5
+    # Peak learning rate of what is new: heads, and the log variances of uncertainty weighting. Default: lr.
+    head_lr: Optional[float] = None
     # Adam's decay rates and epsilon.
     beta1: float = 0.9
     beta2: float = 0.98
@@ -154,6 +166,8 @@ class AlgorithmsConfig:
 
     # Divide each datapoint's loss by log n (MUPPET, section 3.2).
     log_n_scaling: bool = True
+    # What each task's loss is multiplied by, in a step of several tasks.
+    balancing: Balancing = Balancing.none
     r3f: R3FConfig = field(default_factory=R3FConfig)
     # Label smoothing of summarization targets.
     label_smoothing: float = 0.1
@@ -267,6 +281,22 @@ def _check_keys(given: Any, schema: type, where: str, prefix: str = "") -> None:
             _check_keys(value, types[key], where, f"{prefix}{key}.")
 
 
+def _check_task_weights(config: TrainConfig) -> None:
+    balancing = config.algorithms.balancing
+    if balancing is Balancing.none:
+        return
+    if config.data.strategy.one_task_a_step:
+        raise ConfigError(
+            f"algorithms.balancing={balancing.value} weighs the tasks of a step, and data.strategy="
+            f"{config.data.strategy.value} has one: use data.strategy=mixed or heterogeneous"
+        )
+    if balancing is Balancing.dataset_size and config.data.weighting is not Weighting.TASKS:
+        raise ConfigError(
+            "algorithms.balancing=dataset_size weighs means over tasks: set data.weighting=tasks, or leave balancing "
+            "out (a mean over the examples of natural samples already weighs tasks by size)"
+        )
+
+
 def _check_values(config: TrainConfig) -> None:
     if not config.tasks:
         raise ConfigError("tasks is empty: name at least one task")
@@ -285,6 +315,7 @@ def _check_values(config: TrainConfig) -> None:
         raise ConfigError("give either backbone.name (pretrained weights) or backbone.config (random weights)")
     if backbone.config and not backbone.tokenizer:
         raise ConfigError("backbone.config needs backbone.tokenizer: a Hub name or a folder")
+    _check_task_weights(config)
     positive = {
         "data.step_examples": config.data.step_examples,
         "data.token_budget": config.data.token_budget,
@@ -293,6 +324,7 @@ def _check_values(config: TrainConfig) -> None:
         "data.max_steps_per_epoch": config.data.max_steps_per_epoch,
         "data.locality": config.data.locality,
         "optimizer.lr": config.optimizer.lr,
+        "optimizer.head_lr": config.optimizer.head_lr,
         "logging.interval": config.logging.interval,
     }
     for key, value in positive.items():

@@ -20,6 +20,13 @@ from composer.loggers import LoggerDestination, MLFlowLogger, TensorboardLogger,
 from composer.utils import dist, reproducibility
 
 import recipe.config
+from recipe.algorithms.balancing import (
+    DatasetSizeWeighting,
+    DynamicWeightAverage,
+    InverseLossWeighting,
+    LossBalancing,
+    UncertaintyWeighting,
+)
 from recipe.algorithms.idle_heads import FreezeIdleHeads
 from recipe.algorithms.log_n_scaling import LogNLossScaling
 from recipe.algorithms.r3f import R3F, R4F
@@ -29,8 +36,8 @@ from recipe.callbacks.resume import RestoreRNG, StopOnSignal
 from recipe.callbacks.task_loss import TaskLoss
 from recipe.callbacks.throughput import Throughput
 from recipe.checkpoint import FILENAME, RunRecord, check_architecture, latest_checkpoint, read_checkpoint
-from recipe.config import AlgorithmsConfig, TrainConfig, load_config, tokenizer_name
-from recipe.data.loader import build_evaluation_data, build_train_data
+from recipe.config import AlgorithmsConfig, Balancing, TrainConfig, load_config, tokenizer_name
+from recipe.data.loader import build_evaluation_data, build_train_data, task_sizes
 from recipe.data.store import open_store
 from recipe.data.tokenizer import load_tokenizer
 from recipe.distributed import TIMEOUT_S, GlooShardedMean, initialize_ranks, parallelism_config, resolve_precision
@@ -106,7 +113,7 @@ def build_trainer(
         max_duration=config.max_duration,
         optimizers=build_optimizer(model, config.optimizer),
         schedulers=build_scheduler(config.optimizer),
-        algorithms=build_algorithms(config, model),
+        algorithms=build_algorithms(config, model, task_sizes(train_data)),
         callbacks=[restore_rng, stop, *build_callbacks(config, folder, model)],
         loggers=build_loggers(config, folder),
         precision=resolve_precision(config.precision),
@@ -140,7 +147,7 @@ def build_callbacks(config: TrainConfig, folder: RunFolder, model: MultitaskMode
     ]
 
 
-def build_algorithms(config: TrainConfig, model: MultitaskModel) -> list[Algorithm]:
+def build_algorithms(config: TrainConfig, model: MultitaskModel, sizes: dict[str, int]) -> list[Algorithm]:
     """What every run needs, and the algorithms that the YAML switches on."""
     algorithms: list[Algorithm] = [
         build_clipping(config.optimizer),
@@ -148,11 +155,24 @@ def build_algorithms(config: TrainConfig, model: MultitaskModel) -> list[Algorit
     ]
     if config.algorithms.log_n_scaling:
         algorithms.append(LogNLossScaling(model.log_outcomes))
+    if config.algorithms.balancing is not Balancing.none:
+        algorithms.append(build_balancing(config, model, sizes))
     if config.algorithms.r3f.enabled:
         algorithms.append(build_r3f(config.algorithms, model, config.seed))
     if GlooShardedMean.needed(config.parallelism):
         algorithms.append(GlooShardedMean())
     return algorithms
+
+
+def build_balancing(config: TrainConfig, model: MultitaskModel, sizes: dict[str, int]) -> LossBalancing:
+    interval = config.logging.interval
+    if config.algorithms.balancing is Balancing.dataset_size:
+        return DatasetSizeWeighting(sizes, interval_batches=interval)
+    if config.algorithms.balancing is Balancing.uncertainty:
+        return UncertaintyWeighting(model.log_variances, config.tasks, interval_batches=interval)
+    losses = model.scaled_losses if config.algorithms.log_n_scaling else model.raw_losses
+    weighting = {Balancing.inverse_loss: InverseLossWeighting, Balancing.dwa: DynamicWeightAverage}
+    return weighting[config.algorithms.balancing](losses, config.tasks, interval_batches=interval)
 
 
 def build_r3f(config: AlgorithmsConfig, model: MultitaskModel, seed: int) -> R3F:

@@ -182,6 +182,13 @@ def build_train_data(
     return _data_spec(dataset, sampler, workers)
 
 
+def task_sizes(train_data: DataSpec) -> dict[str, int]:
+    """How many training examples each task has, by key."""
+    store = cast(MicrobatchDataset, cast(DataLoader, train_data.dataloader).dataset).store
+    sizes = np.bincount(store.task_of, minlength=len(store.tasks)).tolist()
+    return dict(zip([task.key for task in store.tasks], sizes, strict=True))
+
+
 def build_evaluation_data(
     store: ShardStore,
     tokenizer: PreTrainedTokenizerFast,

@@ -8,8 +8,10 @@ r and b the rows and examples of one segment, T tokens of its longest target.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
+import torch
 from torch import Tensor
 
 IGNORE = -100  # target positions that count for nothing
@@ -71,3 +73,11 @@ def count_tokens(batch: Batch | Microbatch) -> int:
         return sum(count_tokens(microbatch) for microbatch in batch)
     targets = sum(int((s["target_ids"] != IGNORE).sum()) for s in batch["segments"] if "target_ids" in s)
     return int(batch["attention_mask"].sum()) + targets
+
+
+def example_tasks(microbatch: Microbatch, index: Mapping[str, int]) -> Tensor:
+    """(B,) int64: ``index`` of each example's task, on the microbatch's device."""
+    segments = microbatch["segments"]
+    counts = torch.tensor([stop - start for start, stop in (segment["examples"] for segment in segments)])
+    tasks = torch.tensor([index[segment["task"]] for segment in segments])
+    return torch.repeat_interleave(tasks, counts).to(microbatch["input_ids"].device, non_blocking=True)

@@ -15,7 +15,7 @@ from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from recipe.algorithms.r3f import add_spectral_norm, find_projections
 from recipe.checkpoint import Checkpoint, load_weights
-from recipe.config import TrainConfig, parse_config
+from recipe.config import Balancing, TrainConfig, parse_config
 from recipe.data.tokenizer import load_tokenizer
 from recipe.models.backbone import build_backbone, build_backbone_like, load_backbone
 from recipe.models.multitask import MultitaskModel
@@ -95,7 +95,8 @@ def describe_heads(tasks: list[str], steps: int) -> dict[str, Any]:
 
 
 def _build_network(backbone: PreTrainedModel, config: TrainConfig) -> MultitaskNetwork:
-    network = MultitaskNetwork(backbone, config.tasks)
+    learn_variances = config.algorithms.balancing is Balancing.uncertainty
+    network = MultitaskNetwork(backbone, config.tasks, learn_variances)
     if config.algorithms.r3f.enabled and config.algorithms.r3f.spectral_norm:
         add_spectral_norm(find_projections(network))  # here already, so that names are the checkpoint's
     return network

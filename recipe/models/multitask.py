@@ -72,14 +72,26 @@ class MultitaskModel(ComposerModel):
 
     def loss(self, outputs: Outputs, batch: Microbatch) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The loss of each example (B,), in nats, times its weight where the batch has weights."""
-        smoothing = self.label_smoothing if self.training else 0.0
-        loss = _per_example(lambda output, segment: segment_loss(output, segment, smoothing), outputs, batch)
+        loss = self.raw_losses(outputs, batch)
         self.last_raw_loss = loss.detach()
         return _weigh(loss, batch)
+
+    def raw_losses(self, outputs: Outputs, batch: Microbatch) -> Tensor:
+        """The loss of each example (B,), in nats, before any weight."""
+        smoothing = self.label_smoothing if self.training else 0.0
+        return _per_example(lambda output, segment: segment_loss(output, segment, smoothing), outputs, batch)
+
+    def scaled_losses(self, outputs: Outputs, batch: Microbatch) -> Tensor:
+        """The raw loss of each example by its log n (B,)."""
+        return self.raw_losses(outputs, batch) / self.log_outcomes(outputs, batch)
 
     def log_outcomes(self, outputs: Outputs, batch: Microbatch) -> Tensor:
         """log n of each example (B,), what :class:`recipe.algorithms.log_n_scaling.LogNLossScaling` divides by."""
         return _per_example(segment_log_outcomes, outputs, batch)
+
+    def log_variances(self, outputs: Outputs) -> Tensor:
+        """(T,) of a network that learns them: what uncertainty weighting weighs by."""
+        return outputs[0]["log_variances"]
 
     def divergence(self, outputs: Outputs, noised_outputs: Outputs, batch: Microbatch) -> Tensor:
         """Symmetric KL of each example (B,), weighted as its loss is: what :class:`recipe.algorithms.r3f.R3F` adds."""

@@ -30,6 +30,7 @@ class MultitaskNetwork(nn.Module):
     Args:
         backbone: From :mod:`recipe.models.backbone`.
         tasks: Keys of the tasks to learn.
+        learn_variances: Whether to have a log variance for each task (uncertainty weighting).
 
     Raises:
         BackboneError: Summarization tasks with a backbone that has no decoder.
@@ -39,7 +40,7 @@ class MultitaskNetwork(nn.Module):
 
     backbone: Any  # a PreTrainedModel, whose submodules differ between architectures
 
-    def __init__(self, backbone: PreTrainedModel, tasks: Sequence[str]) -> None:
+    def __init__(self, backbone: PreTrainedModel, tasks: Sequence[str], learn_variances: bool = False) -> None:
         super().__init__()
         entries = [get_task(key) for key in tasks]
         self.backbone = backbone
@@ -47,6 +48,8 @@ class MultitaskNetwork(nn.Module):
         if not self.is_encoder_decoder:
             _refuse_decoder_tasks(backbone, entries)
         self.heads = _build_heads(backbone, entries)
+        # In here, so that DDP and FSDP treat it as they do all others.
+        self.log_variances = nn.Parameter(torch.zeros(len(tasks))) if learn_variances else None
         self._takes_token_types = takes_token_types(backbone)
         self._layer_types = tuple({type(layer) for layer in transformer_layers(backbone)})
 
@@ -65,7 +68,8 @@ class MultitaskNetwork(nn.Module):
         Returns:
             A dictionary a segment. Classification: ``logits`` (b, classes). Commonsense: ``logits`` (b, most choices).
             MRC: ``start`` and ``end`` (r, L). Summarization: ``logits`` (b, T, vocabulary). Impossible choices and
-            positions hold the dtype's lowest finite value.
+            positions hold the dtype's lowest finite value. The first dictionary also has the ``log_variances`` (tasks,)
+            of a network that learns them.
 
         Raises:
             ValueError: Rows with a target share the microbatch with rows without: one decoder input cannot serve both.
@@ -74,7 +78,10 @@ class MultitaskNetwork(nn.Module):
         if torch.is_grad_enabled():
             busy = {_head_key(segment["task"], segment["family"]) for segment in microbatch["segments"]}
             hidden = hidden + self._touch(self._idle_modules(busy))
-        return [self._predict(segment, hidden, microbatch["input_ids"]) for segment in microbatch["segments"]]
+        outputs = [self._predict(segment, hidden, microbatch["input_ids"]) for segment in microbatch["segments"]]
+        if self.log_variances is not None:
+            outputs[0]["log_variances"] = self.log_variances.clone()
+        return outputs
 
     def idle_parameters(self, tasks: Collection[str]) -> list[nn.Parameter]:
         """Parameters that no example of these tasks reaches: other tasks' heads, and an untied output layer."""

@@ -41,6 +41,8 @@ def test_overrides_win_over_the_file():
         ("data.temperature=0", r"data.temperature=0.0 must be positive"),
         ("data.locality=-1", r"data.locality=-1 must be positive"),
         ("data.weighting=task", r"data.weighting.*task"),
+        ("algorithms.balancing=dwaa", r"algorithms.balancing.*dwaa"),
+        ("algorithms.balancing=dataset_size", r"set data.weighting=tasks"),
         ("max_duration=3days", r"max_duration='3days' is no duration"),
         ("backbone.name=x", r"either backbone.name .* or backbone.config"),
         ("seed", r"'seed' has no '='"),
@@ -50,6 +52,12 @@ def test_a_wrong_value_is_named_with_the_fix(override, message):
     demo = next(path for path in YAMLS if path.stem == "demo")
     with pytest.raises(ConfigError, match=message):
         load_config(demo, [override])
+
+
+def test_balancing_within_steps_of_one_task_is_refused():
+    demo = next(path for path in YAMLS if path.stem == "demo")
+    with pytest.raises(ConfigError, match=r"data.strategy=batch_homogeneous has one: use data.strategy=mixed"):
+        load_config(demo, ["algorithms.balancing=dwa", "data.strategy=batch_homogeneous"])
 
 
 def test_a_missing_mandatory_key_is_named(tmp_path):
