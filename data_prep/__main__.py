@@ -29,7 +29,8 @@ sources:
                      largest are streamed. HF_TOKEN opens private repositories, HF_HUB_OFFLINE=1 reads the caches only
   miniature          small generated datasets of every task, nothing to download
   local:<folder>     Parquet files <folder>/<task>/<split>.parquet with the columns of the Hub's versions, or .jsonl
-                     where the dataset was published as JSON Lines
+                     where the dataset was published as JSON Lines; for --tasks dapt_<name> the lines of
+                     <folder>/<name>/domain*.txt, plain text to be masked in training
 
 stores:
   <folder>                          shards are written beside their place and renamed into it

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from data_prep.adapters import classification, commonsense, mrc, regression, summarization, tagging
 from data_prep.adapters.adapter import SOURCE_SPLIT, Adapter
+from data_prep.adapters.plain_text import PLAIN_TEXT
 from recipe.errors import UserError
-from recipe.tasks import get_task
+from recipe.tasks import Family, get_task
 
 ADAPTERS: dict[str, Adapter] = {
     key: adapter_for(get_task(key))
@@ -23,9 +24,13 @@ def get_adapter(key: str) -> Adapter:
 
     Raises:
         UnknownTask: The catalogue has no such task.
-        NoAdapter: The task has no adapter yet; the message names those that have.
+        NoAdapter: The task has no adapter yet, or no data of its own; the message says what to do.
     """
-    get_task(key)
+    task = get_task(key)
+    if task.text_of:
+        raise NoAdapter(f"task {key!r} reads the streams of {task.text_of!r}: convert that one")
+    if task.family is Family.MASKED_LM:
+        return PLAIN_TEXT
     if key not in ADAPTERS:
         raise NoAdapter(
             f"task {key!r} has no adapter: add one to the table of its family in data_prep/adapters; "

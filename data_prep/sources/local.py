@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from data_prep.sources.parquet import batch_rows, open_parquet, read_range
 from data_prep.sources.raw import read_rows
 from data_prep.sources.source import BATCH_ROWS, Piece, Rows, SourceError, check_columns, even_pieces
-from recipe.tasks.catalogue import CATALOGUE, get_task
+from recipe.tasks.catalogue import CATALOGUE, Family, get_task
 
 _PARQUET, _JSON_LINES = ".parquet", ".jsonl"
 
@@ -21,6 +21,7 @@ _PARQUET, _JSON_LINES = ".parquet", ".jsonl"
 class LocalSource:
     """Files ``<folder>/<task>/<split>.parquet``, or ``.jsonl`` where the dataset was published as JSON Lines.
 
+    ``dapt_<name>`` is the plain text in ``<folder>/<name>/domain*.txt``, an example a line that is not empty.
     A task's folder may also stand in a collection's: ``<folder>/<collection>/<task>/``.
     """
 
@@ -35,6 +36,8 @@ class LocalSource:
         return [key for key in CATALOGUE if self.splits(key)]
 
     def splits(self, task: str) -> list[str]:
+        if self._texts(task):
+            return ["train"]
         folder = self._folder(task)
         names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
         splits = (os.path.splitext(name) for name in names)
@@ -44,14 +47,15 @@ class LocalSource:
         digest = hashlib.sha256()
         for split in self.splits(task):
             digest.update(split.encode())
-            with open(self._path(task, split), "rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+            for path in self._texts(task) or [self._path(task, split)]:
+                with open(path, "rb") as file:
+                    while block := file.read(1 << 20):
+                        digest.update(block)
         return digest.hexdigest()
 
     def rows(self, task: str, split: str) -> int:
-        if self._path(task, split).endswith(_JSON_LINES):
-            return sum(1 for _ in self._read_json_lines(task, split))
+        if self._is_read_by_line(task, split):
+            return sum(1 for _ in self._read_lines(task, split))
         return self._open(task, split).metadata.num_rows
 
     def streamed(self, task: str) -> bool:
@@ -61,8 +65,8 @@ class LocalSource:
         return even_pieces(self.rows(task, split), most)
 
     def read(self, task: str, split: str, columns: Sequence[str], piece: Piece | None = None) -> Iterator[Rows]:
-        if self._path(task, split).endswith(_JSON_LINES):
-            rows = islice(self._read_json_lines(task, split), *(piece or (0, None)))
+        if self._is_read_by_line(task, split):
+            rows = islice(self._read_lines(task, split), *(piece or (0, None)))
             while batch := [{name: row[name] for name in columns} for row in islice(rows, BATCH_ROWS)]:
                 yield batch
             return
@@ -72,12 +76,24 @@ class LocalSource:
         for batch in read_range(file, columns, start, stop, batch_rows(file)):
             yield batch.to_pylist()
 
-    def _read_json_lines(self, task: str, split: str) -> Iterator[dict]:
-        return read_rows(get_task(task), split, "json_lines", [self._path(task, split)])
+    def _is_read_by_line(self, task: str, split: str) -> bool:
+        return bool(self._texts(task)) or self._path(task, split).endswith(_JSON_LINES)
+
+    def _read_lines(self, task: str, split: str) -> Iterator[dict]:
+        texts = self._texts(task)
+        paths = texts or [self._path(task, split)]
+        return read_rows(get_task(task), split, "text" if texts else "json_lines", paths)
+
+    def _texts(self, task: str) -> list[str]:
+        """The files of plain text that make up the task, if it is made of such."""
+        if get_task(task).family is not Family.MASKED_LM:
+            return []
+        return sorted(glob.glob(os.path.join(glob.escape(self._folder(task)), "domain*.txt")))
 
     def _folder(self, task: str) -> str:
-        own = os.path.join(self.folder, task)
-        collected = sorted(glob.glob(os.path.join(glob.escape(self.folder), "*", task, "")))
+        name = task.removeprefix("dapt_")
+        own = os.path.join(self.folder, name)
+        collected = sorted(glob.glob(os.path.join(glob.escape(self.folder), "*", name, "")))
         return own if os.path.isdir(own) or not collected else collected[0]
 
     @staticmethod

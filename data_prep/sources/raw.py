@@ -168,6 +168,12 @@ def _json_lines(task: Task, split: str, files: Sequence[str]) -> Iterator[Row]:
         yield {"text": row["text"], "label": task.labels.index(row["label"])}
 
 
+def _text(task: Task, split: str, files: Sequence[str]) -> Iterator[Row]:
+    """Plain text, an example a line."""
+    for path in files:
+        yield from ({"text": line} for line in _lines(path) if line.strip())
+
+
 READERS: dict[str, Reader] = {
     "hans": _hans,
     "eraser_multi_rc": _eraser_multi_rc,
@@ -175,4 +181,5 @@ READERS: dict[str, Reader] = {
     "hyperpartisan": _hyperpartisan,
     "conll2000": _conll2000,
     "json_lines": _json_lines,
+    "text": _text,
 }

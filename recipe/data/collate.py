@@ -77,9 +77,15 @@ def _targets(family: Family, stored: list[Stored]) -> dict[str, Any]:
             "context": _stack([columns["context"] for columns in stored]),
         }
     if family is Family.SUMMARIZATION:
-        targets = [torch.from_numpy(columns["target"].astype(np.int64)) for columns in stored]
-        return {"target_ids": torch.nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=IGNORE)}
+        return {"target_ids": _pad([columns["target"] for columns in stored])}
+    if family is Family.MASKED_LM:
+        return {"originals": _pad([columns["originals"] for columns in stored])}
     raise ValueError(f"family {family.value!r} is learned by fine-tuning only, not in pre-finetuning")
+
+
+def _pad(targets: list[np.ndarray]) -> torch.Tensor:
+    rows = [torch.from_numpy(target.astype(np.int64)) for target in targets]
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=IGNORE)
 
 
 def _stack(pairs: list[np.ndarray]) -> torch.Tensor:

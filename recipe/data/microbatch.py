@@ -38,6 +38,7 @@ class Segment(_Place, total=False):
     spans: Tensor  # (r, 2) int64: first and last answer token, both 0 where the window has no answer (mrc)
     context: Tensor  # (r, 2) int64: [start, stop) of the context's tokens in the row (mrc)
     target_ids: Tensor  # (b, T) int64, ending in EOS, padded with IGNORE (summarization)
+    originals: Tensor  # (b, T) int64: what masked tokens were, IGNORE at all others (masked_lm)
     references: list[dict[str, Any]]  # b of them, evaluation only: what the metrics need (recipe.data.store)
 
 

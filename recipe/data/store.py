@@ -143,11 +143,12 @@ def open_store(
         raise StoreError(f"{store}: no tasks asked for")
     chosen = [get_task(key) for key in tasks]
     store = store_root(store)
+    streams = list(dict.fromkeys(task.stream for task in chosen))
     if not is_url(store):
-        _check_folders(store, tokenizer, tasks, split)
+        _check_folders(store, tokenizer, streams, split)
     mark, root = fingerprint(tokenizer), f"{store}/{tokenizer_folder(tokenizer)}"
-    again = _command(store, tokenizer, tasks)
-    opened = [_open(f"{root}/{task.key}/{split}", task, mark, again) for task in chosen]
+    again = _command(store, tokenizer, streams)
+    opened = [_open(f"{root}/{task.stream}/{split}", task, mark, again) for task in chosen]
     return ShardStore(opened, os.path.abspath(os.path.expanduser(cache)), cache_limit)
 
 
@@ -195,6 +196,7 @@ def _check_meaning(folder: str, task: Task, mark: str, manifest: Manifest, fix: 
             f"{folder}: was made with another tokenizer ({manifest.tokenizer}, fingerprint "
             f"{manifest.fingerprint[:8]}, expected {mark[:8]}); {fix}"
         )
+    task = get_task(task.stream)
     if (manifest.task, manifest.family) != (task.key, task.family.value):
         raise StoreError(f"{folder}: holds {manifest.task} ({manifest.family}), not {task.key}; {fix}")
     if not task.has_open_labels and manifest.labels != task.labels:

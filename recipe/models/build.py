@@ -8,8 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
+from transformers import AutoModelForMaskedLM
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
@@ -20,11 +22,26 @@ from recipe.data.tokenizer import load_tokenizer
 from recipe.models.backbone import build_backbone, build_backbone_like, load_backbone
 from recipe.models.multitask import MultitaskModel
 from recipe.models.network import MultitaskNetwork
-from recipe.tasks import get_task
+from recipe.tasks import Family, get_task
 from recipe.tasks.metrics import build_metrics
 
 HEADS_WEIGHTS = "heads.safetensors"
 HEADS_JSON = "heads.json"
+
+MASKED_LM = Family.MASKED_LM.value
+# In the order of MaskedLMHead's own: bias of the vocabulary, dense layer, norm.
+_MASKED_LM_HEADS = {
+    kind: (bias, *(f"{layer}.{part}" for layer in layers for part in ("weight", "bias")))
+    for kind, bias, layers in (
+        ("roberta", "lm_head.bias", ("lm_head.dense", "lm_head.layer_norm")),
+        ("xlm-roberta", "lm_head.bias", ("lm_head.dense", "lm_head.layer_norm")),
+        (
+            "bert",
+            "cls.predictions.bias",
+            ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm"),
+        ),
+    )
+}
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +61,8 @@ def build_model(config: TrainConfig, tokenizer: PreTrainedTokenizerFast) -> Mult
         # Not reentrant: R3F's second forward would get wrong gradients.
         backbone.gradient_checkpointing_enable({"use_reentrant": False})
     network = _build_network(backbone, config)
+    if settings.name and MASKED_LM in network.heads:
+        load_masked_lm_head(network, settings.name)
     if settings.reuse_heads and (Path(settings.name) / HEADS_WEIGHTS).is_file():
         reused = load_heads(network, Path(settings.name))
         log.info("heads taken over from %s: %s", settings.name, ", ".join(reused) or "none")
@@ -81,6 +100,26 @@ def load_heads(network: MultitaskNetwork, folder: Path) -> list[str]:
             head.load_state_dict(own)
             reused.append(name)
     return reused
+
+
+def load_masked_lm_head(network: MultitaskNetwork, name_or_folder: str) -> None:
+    """Copies the checkpoint's own masked language modelling head where it has one; else it stays new, on tied weights.
+
+    Known are RoBERTa's and BERT's, whose names differ and whose computation is the same.
+    """
+    kind = network.backbone.config.model_type
+    if kind not in _MASKED_LM_HEADS:
+        log.info("masked_lm head of %s: new (only that of %s is read)", name_or_folder, ", ".join(_MASKED_LM_HEADS))
+        return
+    model, loading = AutoModelForMaskedLM.from_pretrained(
+        name_or_folder, torch_dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+    )
+    names = dict(zip(network.heads[MASKED_LM].state_dict(), _MASKED_LM_HEADS[kind], strict=True))
+    if set(names.values()) & set(loading["missing_keys"]):
+        log.info("masked_lm head of %s: new, the checkpoint has none", name_or_folder)
+        return
+    weights = model.state_dict()
+    network.heads[MASKED_LM].load_state_dict({own: weights[theirs] for own, theirs in names.items()})
 
 
 def describe_heads(tasks: list[str], steps: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from recipe.algorithms.r3f import symmetric_kl
-from recipe.models.losses import count, mean_over_targets, mean_over_windows
+from recipe.models.losses import count, mean_over_masked, mean_over_targets, mean_over_windows
 from recipe.tasks import Family
 
 
@@ -18,14 +18,16 @@ def segment_divergence(
     """KL(p || q) + KL(q || p) per example (b,), in fp32, with gradients through both predictions.
 
     Over classes, or an example's choices; for reading comprehension the mean of the first and the last token's, over
-    the valid positions, averaged over the example's windows; for generation the mean over target tokens (the authors'
-    sum over all positions would count padding and grow with length).
+    the valid positions, averaged over the example's windows; for generation and masked language modelling the mean over
+    target tokens (the authors' sum over all positions would count padding and grow with length).
     """
     family = Family(segment["family"])
     if family is Family.MRC:
         start, end = (symmetric_kl(prediction[side], noised_prediction[side]) for side in ("start", "end"))
         return mean_over_windows((start + end) / 2, segment["row_example"], count(segment))
     divergence = symmetric_kl(prediction["logits"], noised_prediction["logits"])
+    if family is Family.MASKED_LM:
+        return mean_over_masked(divergence, segment["originals"])
     if family is Family.SUMMARIZATION:
         return mean_over_targets(divergence, segment["target_ids"])
     return divergence

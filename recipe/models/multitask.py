@@ -13,7 +13,7 @@ from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel, registe
 from torchmetrics import Metric
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from recipe.data.microbatch import Microbatch
+from recipe.data.microbatch import IGNORE, Microbatch
 from recipe.models.decode import best_answer
 from recipe.models.divergence import segment_divergence
 from recipe.models.losses import segment_log_outcomes, segment_loss
@@ -158,6 +158,11 @@ def _predict(output: Mapping[str, Tensor], segment: Mapping[str, Any]) -> Predic
     if segment["family"] == Family.MRC.value:
         return _answer(output, segment)
     predictions = output["logits"].argmax(dim=-1).tolist()
+    if segment["family"] == Family.MASKED_LM.value:
+        originals = segment["originals"]
+        return Predictions(
+            task=segment["task"], predictions=predictions, references=originals[originals != IGNORE].tolist()
+        )
     return Predictions(task=segment["task"], predictions=predictions, references=segment["labels"].tolist())
 
 

@@ -7,6 +7,7 @@ document. A task that does not beat it has learned nothing.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,9 @@ def baseline(task: Task, references: Sequence[Any], inputs: Sequence[Any] = ()) 
         raise ValueError(f"task {task.key!r}: no evaluation examples; convert its validation split")
     if task.family is Family.CLASSIFICATION:
         return "constant class", best_constant_class(task, references)
+    if task.family is Family.MASKED_LM:
+        commonest, _ = Counter(references).most_common(1)[0]
+        return "constant token", score(task, [commonest] * len(references), references)
     if len(inputs) != len(references):
         raise ValueError(
             f"task {task.key!r}: {len(inputs)} baseline inputs but {len(references)} references; give one an example"

@@ -7,6 +7,7 @@ classification            class (int)           class (int)
 commonsense               choice (int)          choice (int)
 mrc                       answer (str)          every acceptable answer (list of str)
 summarization             summary (str)         summary (str)
+masked_lm                 token (int)           token (int), one each a masked token
 ========================  ====================  =======================================
 
 Scores are fractions: [0, 1], Matthews correlation [-1, 1]. Every state is summed over ranks, so a score does not
@@ -207,5 +208,6 @@ _SCORES: Mapping[Family, Mapping[str, Callable[..., Any]]] = {
     },
     Family.COMMONSENSE: {"accuracy": _same},
     Family.MRC: {"f1": token_f1, "exact_match": exact_match},
+    Family.MASKED_LM: {"accuracy": _same},
     Family.SUMMARIZATION: {name: partial(_rouge_score, name) for name in _ROUGE},
 }

@@ -17,6 +17,7 @@ class Family(str, Enum):
     SUMMARIZATION = "summarization"  # the decoder itself, label-smoothed cross entropy over target tokens
     REGRESSION = "regression"  # downstream only (STS-B)
     TAGGING = "tagging"  # downstream only (chunking, POS, parsing as tagging)
+    MASKED_LM = "masked_lm"  # masked tokens of another task's texts, over the vocabulary (TAPT, arXiv 2004.10964)
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Task:
         train_split: The source's split to train on.
         evaluation_splits: The source's splits that can serve for validation, best first.
         prefinetune: One of the 46 (True) or downstream only (False).
+        text_of: The task whose texts this one reads, if it has none of its own (masked_lm).
 
     A split's name may say how it is made of the source's own: ``dev_r1+dev_r2`` joins two, and ``train#validation`` is
     the part of ``train`` that is set aside where a dataset has no other split (:mod:`data_prep.sources.derived`).
@@ -48,6 +50,12 @@ class Task:
     train_split: str = "train"
     evaluation_splits: tuple[str, ...] = ("validation",)
     prefinetune: bool = True
+    text_of: str | None = None
+
+    @property
+    def stream(self) -> str:
+        """The task whose streams of the shard store hold the examples: text to be masked is stored once only."""
+        return self.text_of or self.key
 
     @property
     def primary_metric(self) -> str:
