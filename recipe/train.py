@@ -30,13 +30,15 @@ from recipe.algorithms.balancing import (
 from recipe.algorithms.idle_heads import FreezeIdleHeads
 from recipe.algorithms.log_n_scaling import LogNLossScaling
 from recipe.algorithms.r3f import R3F, R4F
+from recipe.algorithms.tartan import DevelopmentGradient, MetaTartan, MTTartan
 from recipe.callbacks.aggregate import Aggregate, BestCheckpoint
 from recipe.callbacks.jsonl_logger import JSONLLogger
 from recipe.callbacks.resume import RestoreRNG, StopOnSignal
 from recipe.callbacks.task_loss import TaskLoss
 from recipe.callbacks.throughput import Throughput
 from recipe.checkpoint import FILENAME, RunRecord, check_architecture, latest_checkpoint, read_checkpoint
-from recipe.config import AlgorithmsConfig, Balancing, TrainConfig, load_config, tokenizer_name
+from recipe.config import AlgorithmsConfig, Balancing, Tartan, TrainConfig, load_config, tokenizer_name
+from recipe.data.development import build_development_batches
 from recipe.data.loader import build_evaluation_data, build_train_data, task_sizes
 from recipe.data.store import open_store
 from recipe.data.tokenizer import load_tokenizer
@@ -113,7 +115,7 @@ def build_trainer(
         max_duration=config.max_duration,
         optimizers=build_optimizer(model, config.optimizer),
         schedulers=build_scheduler(config.optimizer),
-        algorithms=build_algorithms(config, model, task_sizes(train_data)),
+        algorithms=build_algorithms(config, model, train_data, evaluation_data),
         callbacks=[restore_rng, stop, *build_callbacks(config, folder, model)],
         loggers=build_loggers(config, folder),
         precision=resolve_precision(config.precision),
@@ -147,7 +149,9 @@ def build_callbacks(config: TrainConfig, folder: RunFolder, model: MultitaskMode
     ]
 
 
-def build_algorithms(config: TrainConfig, model: MultitaskModel, sizes: dict[str, int]) -> list[Algorithm]:
+def build_algorithms(
+    config: TrainConfig, model: MultitaskModel, train_data: DataSpec, evaluation_data: dict[Task, DataSpec]
+) -> list[Algorithm]:
     """What every run needs, and the algorithms that the YAML switches on."""
     algorithms: list[Algorithm] = [
         build_clipping(config.optimizer),
@@ -156,7 +160,9 @@ def build_algorithms(config: TrainConfig, model: MultitaskModel, sizes: dict[str
     if config.algorithms.log_n_scaling:
         algorithms.append(LogNLossScaling(model.log_outcomes))
     if config.algorithms.balancing is not Balancing.none:
-        algorithms.append(build_balancing(config, model, sizes))
+        algorithms.append(build_balancing(config, model, task_sizes(train_data)))
+    if config.algorithms.tartan.method is not Tartan.none:
+        algorithms.append(build_tartan(config, model, evaluation_data))
     if config.algorithms.r3f.enabled:
         algorithms.append(build_r3f(config.algorithms, model, config.seed))
     if GlooShardedMean.needed(config.parallelism):
@@ -173,6 +179,31 @@ def build_balancing(config: TrainConfig, model: MultitaskModel, sizes: dict[str,
     losses = model.scaled_losses if config.algorithms.log_n_scaling else model.raw_losses
     weighting = {Balancing.inverse_loss: InverseLossWeighting, Balancing.dwa: DynamicWeightAverage}
     return weighting[config.algorithms.balancing](losses, config.tasks, interval_batches=interval)
+
+
+def build_tartan(config: TrainConfig, model: MultitaskModel, evaluation_data: dict[Task, DataSpec]) -> MTTartan:
+    tartan, interval = config.algorithms.tartan, config.logging.interval
+    if tartan.method is Tartan.mt:
+        return MTTartan(config.tasks, interval)
+    assert tartan.end_task is not None
+    end_task, network = tartan.end_task, model.network
+    batches = build_development_batches(
+        evaluation_data[get_task(end_task)],
+        end_task,
+        (tartan.head_examples, tartan.examples),
+        token_budget=config.data.token_budget,
+        encoder_decoder=network.is_encoder_decoder,
+        seed=config.seed,
+    )
+    return MetaTartan(
+        config.tasks,
+        losses=model.scaled_losses if config.algorithms.log_n_scaling else model.raw_losses,
+        development=DevelopmentGradient(batches, network, lambda: network.new_head(end_task), config.seed),
+        body=network.backbone.parameters,
+        lr=tartan.lr,
+        similarity=tartan.similarity.value,
+        interval_batches=interval,
+    )
 
 
 def build_r3f(config: AlgorithmsConfig, model: MultitaskModel, seed: int) -> R3F:

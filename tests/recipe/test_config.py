@@ -8,7 +8,7 @@ import pytest
 
 from recipe.config import ConfigError, Strategy, load_config, save_config
 
-YAMLS = sorted((Path(__file__).parents[2] / "yamls").glob("*.yaml"))
+YAMLS = sorted((Path(__file__).parents[2] / "yamls").rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)

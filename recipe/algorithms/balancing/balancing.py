@@ -58,13 +58,18 @@ class LossBalancing(Algorithm):
         self.weights = torch.ones(len(self.tasks), dtype=torch.float64)
         self._index = {task: index for index, task in enumerate(self.tasks)}
 
+    @property
+    def factors(self) -> Tensor:
+        """(T,) what the losses of this step are multiplied by."""
+        return self.weights
+
     def match(self, event: Event, state: State) -> bool:
         return event in (Event.AFTER_LOSS, Event.BATCH_END)
 
     def apply(self, event: Event, state: State, logger: Logger) -> None:
         if event == Event.AFTER_LOSS:
             assert isinstance(state.loss, Tensor)
-            state.loss = weigh_by_task(state.loss, self.weights, example_tasks(state.batch, self._index))
+            state.loss = weigh_by_task(state.loss, self.factors, example_tasks(state.batch, self._index))
         elif int(state.timestamp.batch) % self.interval_batches == 0:
             logger.log_metrics({f"{self.log_prefix}/weight/{k}": w for k, w in self._named(self.weights).items()})
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from composer import Algorithm
 from torch import Tensor
 
@@ -26,7 +25,7 @@ from recipe.algorithms.log_n_scaling import LogNLossScaling
 from recipe.checkpoint import latest_checkpoint, read_checkpoint
 from recipe.config import Balancing, load_config
 from recipe.train import train
-from tests.recipe.algorithms.toy_tasks import CLASSES, LEARNING_RATE, ToyModel, cut, fit_toy, toy_examples
+from tests.recipe.algorithms.toy_tasks import CLASSES, LEARNING_RATE, ToyModel, cut, fit_toy, toy_examples, toy_losses
 
 TASKS = ("a", "b", "c")
 SIZES = {"a": 10, "b": 20, "c": 60}
@@ -85,8 +84,7 @@ def by_hand(steps: list[list[dict[str, Any]]], name: str) -> tuple[ToyModel, Ten
 
 
 def losses(outputs: Any, batch: Any) -> Tensor:
-    logits = torch.cat([output["logits"] for output in outputs])
-    return F.cross_entropy(logits, batch["labels"], reduction="none") / LOG_N
+    return toy_losses(outputs, batch) / LOG_N
 
 
 ALGORITHMS: dict[str, Callable[[], LossBalancing]] = {
