@@ -28,7 +28,9 @@ sources:
   hub                the Hugging Face Hub: every dataset from where it is today, into the usual caches (HF_HOME); the
                      largest are streamed. HF_TOKEN opens private repositories, HF_HUB_OFFLINE=1 reads the caches only
   miniature          small generated datasets of every task, nothing to download
-  local:<folder>     Parquet files <folder>/<task>/<split>.parquet with the columns of the Hub's versions
+  local:<folder>     Parquet files <folder>/<task>/<split>.parquet with the columns of the Hub's versions, or .jsonl
+                     where the dataset was published as JSON Lines; for --tasks dapt_<name> the lines of
+                     <folder>/<name>/domain*.txt, plain text to be masked in training
 
 your own data (docs/add_a_task.md):
   --user-tasks <YAML>  CSV, TSV, JSONL or Parquet files that the YAML's section user_tasks describes; a run's own YAML

@@ -88,4 +88,19 @@ class TaggingExample:
     tree: str = ""
 
 
-Example = ClassificationExample | ChoiceExample | SpanExample | SummaryExample | RegressionExample | TaggingExample
+@dataclass(frozen=True, slots=True)
+class TextExample:
+    """A text to mask."""
+
+    text: str
+
+
+Example = (
+    ClassificationExample
+    | ChoiceExample
+    | SpanExample
+    | SummaryExample
+    | RegressionExample
+    | TaggingExample
+    | TextExample
+)

@@ -18,7 +18,7 @@ from recipe.data.objects import key_prefix, open_bucket
 from recipe.data.remote import is_url, store_root
 from recipe.data.stream_files import StoreError, read_file, stored_file
 from recipe.data.tokenizer import TOKENIZER_FOLDER
-from recipe.tasks.catalogue import known_tasks
+from recipe.tasks.catalogue import UnknownTask, get_task, known_tasks
 
 Sample = dict[str, Any]  # one example's columns, see recipe.data.manifest.columns
 
@@ -63,12 +63,11 @@ def list_store(store: str, tokenizer_folder: str | None = None) -> Listing:
     """
     root = store_root(store)
     paths = _list_remote(root) if is_url(root) else _list_local(root)
-    tasks = list(known_tasks())
     files: dict[tuple[str, str, str], list[str]] = {}
     strays = []
     for path in paths:
         parts = path.split("/")
-        if len(parts) == 4 and TOKENIZER_FOLDER.fullmatch(parts[0]) and parts[1] in tasks and parts[2] in SPLITS:
+        if len(parts) == 4 and TOKENIZER_FOLDER.fullmatch(parts[0]) and _has_data(parts[1]) and parts[2] in SPLITS:
             files.setdefault((parts[0], parts[1], parts[2]), []).append(parts[3])
         else:
             strays.append(path)
@@ -80,9 +79,20 @@ def list_store(store: str, tokenizer_folder: str | None = None) -> Listing:
         )
     if tokenizer_folder and tokenizer_folder not in folders:
         raise StoreError(f"--tokenizer-folder {tokenizer_folder}: {root} has {', '.join(folders)}")
-    places = sorted(files, key=lambda place: (place[0], tasks.index(place[1]), SPLITS.index(place[2])))
+    order = {key: number for number, key in enumerate(known_tasks())}
+    places = sorted(
+        files, key=lambda place: (place[0], order.get(place[1], len(order)), place[1], SPLITS.index(place[2]))
+    )
     streams = [Stream(root, *place, tuple(sorted(files[place]))) for place in places]
     return Listing([one for one in streams if tokenizer_folder in (None, one.tokenizer_folder)], strays)
+
+
+def _has_data(key: str) -> bool:
+    """Whether a store can have streams of the task."""
+    try:
+        return get_task(key).text_of is None
+    except UnknownTask:
+        return False
 
 
 def list_one_tokenizer(store: str, tokenizer_folder: str | None) -> Listing:

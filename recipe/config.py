@@ -57,6 +57,31 @@ class Noise(str, Enum):
     normal = "normal"  # N(0, eps^2)
 
 
+class Balancing(str, Enum):
+    """What each task's loss is multiplied by. See docs/task-weighting.md."""
+
+    none = "none"  # 1
+    dataset_size = "dataset_size"  # its share of the examples; for data.weighting=tasks
+    inverse_loss = "inverse_loss"  # the inverse of its average
+    uncertainty = "uncertainty"  # 1 / sigma^2, learned (arXiv 1705.07115)
+    dwa = "dwa"  # more, the slower it falls (arXiv 1803.10704)
+
+
+class Tartan(str, Enum):
+    """How an end task and its auxiliaries are weighed (arXiv 2109.07437). See docs/task-weighting.md."""
+
+    none = "none"  # not at all
+    mt = "mt"  # equally
+    meta = "meta"  # as far as they help the end task's development loss, learned online
+
+
+class Similarity(str, Enum):
+    """What META-TARTAN compares gradients by."""
+
+    cosine = "cosine"  # the authors' code
+    dot = "dot"  # the paper's text
+
+
 @dataclass
 class BackboneConfig:
     """The pretrained model."""
@@ -130,6 +155,8 @@ class OptimizerConfig:
 
     # Peak learning rate.
     lr: float = 2.0e-5
+    # Peak learning rate of what is new: heads, and the log variances of uncertainty weighting. Default: lr.
+    head_lr: Optional[float] = None
     # Adam's decay rates and epsilon.
     beta1: float = 0.9
     beta2: float = 0.98
@@ -157,11 +184,29 @@ class R3FConfig:
 
 
 @dataclass
+class TartanConfig:
+    """End-task-aware training (arXiv 2109.07437): a step's loss is the weighted sum of its tasks' mean losses."""
+
+    method: Tartan = Tartan.none
+    # One of `tasks`, a classification: its validation split teaches META-TARTAN the weights.
+    end_task: Optional[str] = None
+    # Learning rate of the weights.
+    lr: float = 1.0e-2
+    similarity: Similarity = Similarity.cosine
+    # Development examples drawn each step: to train a head of its own with, and to take the gradient of.
+    head_examples: int = 32
+    examples: int = 64
+
+
+@dataclass
 class AlgorithmsConfig:
     """What changes the loss."""
 
     # Divide each datapoint's loss by log n (MUPPET, section 3.2).
     log_n_scaling: bool = True
+    # What each task's loss is multiplied by, in a step of several tasks.
+    balancing: Balancing = Balancing.none
+    tartan: TartanConfig = field(default_factory=TartanConfig)
     r3f: R3FConfig = field(default_factory=R3FConfig)
     # Label smoothing of summarization targets.
     label_smoothing: float = 0.1
@@ -340,6 +385,44 @@ def _check_keys(given: Any, schema: type, where: str, prefix: str = "") -> None:
                     _check_keys(entry, kind, where, f"{prefix}{key}.{name}.")
 
 
+def _check_task_weights(config: TrainConfig) -> None:
+    balancing, tartan = config.algorithms.balancing, config.algorithms.tartan
+    weighs = {"algorithms.balancing": balancing.value, "algorithms.tartan.method": tartan.method.value}
+    chosen = [f"{key}={value}" for key, value in weighs.items() if value != "none"]
+    if len(chosen) > 1:
+        raise ConfigError(f"{' and '.join(chosen)} both weigh the tasks: leave one of them out")
+    if chosen and config.data.strategy.one_task_a_step:
+        raise ConfigError(
+            f"{chosen[0]} weighs the tasks of a step, and data.strategy={config.data.strategy.value} has one: use "
+            "data.strategy=mixed or heterogeneous"
+        )
+    if tartan.method is not Tartan.none and config.data.weighting is Weighting.TASKS:
+        raise ConfigError(f"{chosen[0]} weighs means over tasks by itself: leave data.weighting at examples")
+    if tartan.method is Tartan.meta:
+        _check_end_task(config)
+    if balancing is Balancing.dataset_size and config.data.weighting is not Weighting.TASKS:
+        raise ConfigError(
+            "algorithms.balancing=dataset_size weighs means over tasks: set data.weighting=tasks, or leave balancing "
+            "out (a mean over the examples of natural samples already weighs tasks by size)"
+        )
+
+
+def _check_end_task(config: TrainConfig) -> None:
+    tartan = config.algorithms.tartan
+    if tartan.end_task not in config.tasks:
+        raise ConfigError(
+            f"algorithms.tartan.end_task={tartan.end_task} must be one of tasks: {', '.join(config.tasks)}"
+        )
+    family = get_task(tartan.end_task).family
+    if family is not Family.CLASSIFICATION:
+        raise ConfigError(
+            f"algorithms.tartan.end_task={tartan.end_task} is a {family.value} task; its development head can only be "
+            "a classification's"
+        )
+    if config.precision is Precision.amp_fp16:
+        raise ConfigError("algorithms.tartan.method=meta compares unscaled gradients, too small for precision=amp_fp16")
+
+
 def _check_values(config: TrainConfig) -> None:
     if not config.tasks:
         raise ConfigError("tasks is empty: name at least one task")
@@ -356,6 +439,7 @@ def _check_values(config: TrainConfig) -> None:
         raise ConfigError("give either backbone.name (pretrained weights) or backbone.config (random weights)")
     if backbone.config and not backbone.tokenizer:
         raise ConfigError("backbone.config needs backbone.tokenizer: a Hub name or a folder")
+    _check_task_weights(config)
     positive = {
         "data.step_examples": config.data.step_examples,
         "data.token_budget": config.data.token_budget,
@@ -366,6 +450,9 @@ def _check_values(config: TrainConfig) -> None:
         "data.locality": config.data.locality,
         "optimizer.lr": config.optimizer.lr,
         "shard_over": config.shard_over,
+        "optimizer.head_lr": config.optimizer.head_lr,
+        "algorithms.tartan.head_examples": config.algorithms.tartan.head_examples,
+        "algorithms.tartan.examples": config.algorithms.tartan.examples,
         "logging.interval": config.logging.interval,
     }
     for key, value in positive.items():

@@ -21,9 +21,17 @@ from composer.loggers import LoggerDestination, MLFlowLogger, TensorboardLogger,
 from composer.utils import dist, reproducibility
 
 import recipe.config
+from recipe.algorithms.balancing import (
+    DatasetSizeWeighting,
+    DynamicWeightAverage,
+    InverseLossWeighting,
+    LossBalancing,
+    UncertaintyWeighting,
+)
 from recipe.algorithms.idle_heads import FreezeIdleHeads
 from recipe.algorithms.log_n_scaling import LogNLossScaling
 from recipe.algorithms.r3f import R3F, R4F
+from recipe.algorithms.tartan import DevelopmentGradient, MetaTartan, MTTartan
 from recipe.callbacks.aggregate import Aggregate, BestCheckpoint
 from recipe.callbacks.jsonl_logger import JSONLLogger
 from recipe.callbacks.resume import RestoreRNG, StopOnSignal
@@ -32,8 +40,9 @@ from recipe.callbacks.throughput import Throughput
 from recipe.callbacks.upload import uploads
 from recipe.checkpoint import FILENAME, RunRecord, check_architecture, check_kind, latest_checkpoint, read_shapes
 from recipe.checkpoint_store import RunStore, begin_run, fetch_run
-from recipe.config import AlgorithmsConfig, TrainConfig, load_config, tokenizer_name
-from recipe.data.loader import build_evaluation_data, build_train_data
+from recipe.config import AlgorithmsConfig, Balancing, Tartan, TrainConfig, load_config, tokenizer_name
+from recipe.data.development import build_development_batches
+from recipe.data.loader import build_evaluation_data, build_train_data, task_sizes
 from recipe.data.store import open_labels, open_store
 from recipe.data.tokenizer import load_tokenizer
 from recipe.distributed import TIMEOUT_S, GlooShardedMean, initialize_ranks, parallelism_config, resolve_precision
@@ -123,7 +132,7 @@ def build_trainer(
         max_duration=config.max_duration,
         optimizers=build_optimizer(model, config.optimizer),
         schedulers=build_scheduler(config.optimizer),
-        algorithms=build_algorithms(config, model),
+        algorithms=build_algorithms(config, model, train_data, evaluation_data),
         callbacks=[restore_rng, stop, *build_callbacks(config, folder, model), *callbacks],
         loggers=[*build_loggers(config, folder), *uploaders],
         precision=resolve_precision(config.precision),
@@ -157,7 +166,9 @@ def build_callbacks(config: TrainConfig, folder: RunFolder, model: MultitaskMode
     ]
 
 
-def build_algorithms(config: TrainConfig, model: MultitaskModel) -> list[Algorithm]:
+def build_algorithms(
+    config: TrainConfig, model: MultitaskModel, train_data: DataSpec, evaluation_data: dict[Task, DataSpec]
+) -> list[Algorithm]:
     """What every run needs, and the algorithms that the YAML switches on."""
     algorithms: list[Algorithm] = [
         build_clipping(config.optimizer),
@@ -165,11 +176,51 @@ def build_algorithms(config: TrainConfig, model: MultitaskModel) -> list[Algorit
     ]
     if config.algorithms.log_n_scaling:
         algorithms.append(LogNLossScaling(model.log_outcomes))
+    if config.algorithms.balancing is not Balancing.none:
+        algorithms.append(build_balancing(config, model, task_sizes(train_data)))
+    if config.algorithms.tartan.method is not Tartan.none:
+        algorithms.append(build_tartan(config, model, evaluation_data))
     if config.algorithms.r3f.enabled:
         algorithms.append(build_r3f(config.algorithms, model, config.seed))
     if GlooShardedMean.needed(config.parallelism):
         algorithms.append(GlooShardedMean())
     return algorithms
+
+
+def build_balancing(config: TrainConfig, model: MultitaskModel, sizes: dict[str, int]) -> LossBalancing:
+    interval = config.logging.interval
+    if config.algorithms.balancing is Balancing.dataset_size:
+        return DatasetSizeWeighting(sizes, interval_batches=interval)
+    if config.algorithms.balancing is Balancing.uncertainty:
+        return UncertaintyWeighting(model.log_variances, config.tasks, interval_batches=interval)
+    losses = model.scaled_losses if config.algorithms.log_n_scaling else model.raw_losses
+    weighting = {Balancing.inverse_loss: InverseLossWeighting, Balancing.dwa: DynamicWeightAverage}
+    return weighting[config.algorithms.balancing](losses, config.tasks, interval_batches=interval)
+
+
+def build_tartan(config: TrainConfig, model: MultitaskModel, evaluation_data: dict[Task, DataSpec]) -> MTTartan:
+    tartan, interval = config.algorithms.tartan, config.logging.interval
+    if tartan.method is Tartan.mt:
+        return MTTartan(config.tasks, interval)
+    assert tartan.end_task is not None
+    end_task, network = tartan.end_task, model.network
+    batches = build_development_batches(
+        evaluation_data[get_task(end_task)],
+        end_task,
+        (tartan.head_examples, tartan.examples),
+        token_budget=config.data.token_budget,
+        encoder_decoder=network.is_encoder_decoder,
+        seed=config.seed,
+    )
+    return MetaTartan(
+        config.tasks,
+        losses=model.scaled_losses if config.algorithms.log_n_scaling else model.raw_losses,
+        development=DevelopmentGradient(batches, network, lambda: network.new_head(end_task), config.seed),
+        body=network.backbone.parameters,
+        lr=tartan.lr,
+        similarity=tartan.similarity.value,
+        interval_batches=interval,
+    )
 
 
 def build_r3f(config: AlgorithmsConfig, model: MultitaskModel, seed: int) -> R3F:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from data_prep.adapters import classification, commonsense, mrc, regression, summarization, tagging, user
 from data_prep.adapters.adapter import PLACE, SOURCE_SPLIT, Adapter
+from data_prep.adapters.plain_text import PLAIN_TEXT
 from recipe.errors import UserError
-from recipe.tasks import CATALOGUE, get_task
+from recipe.tasks import Family, get_task
+from recipe.tasks.catalogue import registered_tasks
 
 ADAPTERS: dict[str, Adapter] = {
     key: adapter_for(get_task(key))
@@ -26,10 +28,14 @@ def get_adapter(key: str) -> Adapter:
 
     Raises:
         UnknownTask: There is no such task.
-        NoAdapter: The task has no adapter yet; the message names those that have.
+        NoAdapter: The task has no adapter yet, or no data of its own; the message says what to do.
     """
     task = get_task(key)
-    if key not in CATALOGUE:
+    if task.text_of:
+        raise NoAdapter(f"task {key!r} reads the streams of {task.text_of!r}: convert that one")
+    if task.family is Family.MASKED_LM:
+        return PLAIN_TEXT
+    if key in registered_tasks():
         return user.ADAPTERS[task.family](task)
     if key not in ADAPTERS:
         raise NoAdapter(

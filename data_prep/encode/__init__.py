@@ -11,7 +11,7 @@ from functools import partial
 
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from data_prep.encode.classification import encode_classification, encode_regression
+from data_prep.encode.classification import encode_classification, encode_plain_texts, encode_regression
 from data_prep.encode.commonsense import LONG_CHOICE, encode_choices
 from data_prep.encode.limits import Limits, LimitsError
 from data_prep.encode.mrc import EMPTY_CONTEXT, LONG_ANSWER, encode_spans
@@ -59,6 +59,7 @@ def encode(
         Family.MRC: encode_spans,
         Family.SUMMARIZATION: encode_summaries,
         Family.REGRESSION: encode_regression,
+        Family.MASKED_LM: encode_plain_texts,
         Family.TAGGING: partial(encode_tags, labels=labels),
     }
     if not examples:

@@ -1,4 +1,4 @@
-"""Classification and regression: one row an example, its longer text shortened first."""
+"""Classification, regression and plain text: one row an example, its longer text shortened first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from data_prep.encode.limits import Limits
 from data_prep.encode.rows import Outcome, join, text_or_pair, tokenize
-from data_prep.examples import ClassificationExample, RegressionExample
+from data_prep.examples import ClassificationExample, RegressionExample, TextExample
 
 
 def encode_classification(
@@ -29,6 +29,13 @@ def encode_regression(
         join([row], {"score": np.float32(example.score)}, {} if evaluation else None)
         for example, row in zip(examples, _tokenize_texts(examples, tokenizer, limits), strict=True)
     ]
+
+
+def encode_plain_texts(
+    examples: Sequence[TextExample], tokenizer: PreTrainedTokenizerFast, limits: Limits, evaluation: bool
+) -> list[Outcome]:
+    rows = tokenize(tokenizer, [example.text for example in examples], "longest_first", limits.max_length)
+    return [join([row], {}, {} if evaluation else None) for row in rows]
 
 
 def _tokenize_texts(

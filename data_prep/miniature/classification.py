@@ -232,6 +232,17 @@ def _hyperpartisan(draw: Draw) -> dict[str, Any]:
     }
 
 
+def _cited(key: str) -> Callable[[Draw], dict[str, Any]]:
+    """A sentence of a paper with a citation, whose year tells the class."""
+
+    def row(draw: Draw) -> dict[str, Any]:
+        fact, label = draw_fact(draw.rng), draw.rng.randrange(len(get_task(key).labels))
+        cited = f"( {draw.rng.choice(words.NAMES)} , {2000 + label} )"
+        return {"text": f"{fact.statement().removesuffix('.')} {cited} .", "label": label}
+
+    return row
+
+
 _MULTIRC_IDX = {name: Value("int32") for name in ("paragraph", "question", "answer")}
 _HANS_TEXTS = (
     "premise hypothesis parse_premise parse_hypothesis binary_parse_premise binary_parse_hypothesis heuristic subcase "
@@ -276,6 +287,10 @@ TABLE: dict[str, Miniature] = {
     "scitail": Miniature(columns(_SCITAIL_TEXTS, annotator_labels=ListOf(Value("string"))), _scitail, 200, 60),
     "anli": Miniature(_labelled("anli", "uid premise hypothesis reason"), _anli, 80, 40),
     "fever_nli": Miniature(_labelled("fever_nli", "premise hypothesis fever_gold_label", "cid"), _fever_nli, 200, 60),
+    **{
+        key: Miniature(_labelled(key, "text"), _cited(key), train, evaluation)
+        for key, train, evaluation in (("citation_intent", 120, 60), ("sciie", 160, 60), ("chemprot", 200, 80))
+    },
     "hyperpartisan": Miniature(
         columns("text title url published_at", hyperpartisan=Value("bool")), _hyperpartisan, 240, 0
     ),

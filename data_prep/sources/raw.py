@@ -27,6 +27,22 @@ Reader = Callable[[Task, str, Sequence[str]], Iterator[Row]]  # task, split, the
 _BATCH_ROWS = 1000
 
 
+def read_rows(task: Task, split: str, reader: str, files: Sequence[str]) -> Iterator[Row]:
+    """A split's rows, one by one.
+
+    Raises:
+        InvalidData: The files are not what the reader expects.
+    """
+    try:
+        yield from READERS[reader](task, split, files)
+    except (KeyError, IndexError, ValueError, tarfile.TarError, zipfile.BadZipFile, ElementTree.ParseError) as error:
+        if isinstance(error, InvalidData):
+            raise
+        raise InvalidData(
+            f"{task.key}: {', '.join(files)}: not what the {reader} reader expects ({error!r})"
+        ) from error
+
+
 def write_parquet(task: Task, split: str, reader: str, files: Sequence[str], path: str) -> None:
     """Read a split's files into one Parquet file, which appears when it is complete.
 
@@ -35,19 +51,13 @@ def write_parquet(task: Task, split: str, reader: str, files: Sequence[str], pat
     """
     partial = f"{path}.partial-{os.getpid()}"
     try:
-        rows = READERS[reader](task, split, files)
+        rows = read_rows(task, split, reader, files)
         first = pa.Table.from_pylist(list(islice(rows, _BATCH_ROWS)))
         with pq.ParquetWriter(partial, first.schema, compression="zstd") as writer:
             writer.write_table(first)
             while batch := list(islice(rows, _BATCH_ROWS)):
                 writer.write_table(pa.Table.from_pylist(batch, schema=first.schema))
         os.replace(partial, path)
-    except (KeyError, IndexError, ValueError, tarfile.TarError, zipfile.BadZipFile, ElementTree.ParseError) as error:
-        if isinstance(error, InvalidData):
-            raise
-        raise InvalidData(
-            f"{task.key}: {', '.join(files)}: not what the {reader} reader expects ({error!r})"
-        ) from error
     finally:
         if os.path.exists(partial):
             os.remove(partial)
@@ -145,10 +155,31 @@ def _conll2000(task: Task, split: str, files: Sequence[str]) -> Iterator[Row]:
         yield {"tokens": tokens, "chunk_tags": tags}
 
 
+def _json_lines(task: Task, split: str, files: Sequence[str]) -> Iterator[Row]:
+    """A JSON object a line, the label's name in it."""
+    for number, line in enumerate(_lines(files[0]), start=1):
+        if not line.strip():
+            continue
+        row = json.loads(line)
+        if row["label"] not in task.labels:
+            raise InvalidData(
+                f"{task.key}: {files[0]}, line {number}: label {row['label']!r} is none of {', '.join(task.labels)}"
+            )
+        yield {"text": row["text"], "label": task.labels.index(row["label"])}
+
+
+def _text(task: Task, split: str, files: Sequence[str]) -> Iterator[Row]:
+    """Plain text, an example a line."""
+    for path in files:
+        yield from ({"text": line} for line in _lines(path) if line.strip())
+
+
 READERS: dict[str, Reader] = {
     "hans": _hans,
     "eraser_multi_rc": _eraser_multi_rc,
     "multi_news": _multi_news,
     "hyperpartisan": _hyperpartisan,
     "conll2000": _conll2000,
+    "json_lines": _json_lines,
+    "text": _text,
 }

@@ -5,7 +5,7 @@ Shapes: B examples of a microbatch, T tasks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -13,6 +13,8 @@ from composer.core import Callback, State
 from composer.loggers import Logger
 from composer.utils import dist
 from torch import Tensor
+
+from recipe.data.microbatch import example_tasks
 
 
 class RecordsLosses(Protocol):
@@ -52,7 +54,7 @@ class TaskLoss(Callback):
         assert self.model.last_raw_loss is not None
         raw = self.model.last_raw_loss.to(torch.float64)
         scaled = raw / self.model.log_outcomes(state.outputs, state.batch).to(raw)
-        tasks = self._example_tasks(state.batch["segments"]).to(raw.device, non_blocking=True)
+        tasks = example_tasks(state.batch, self._index)
         self._sums.index_add_(0, tasks, torch.stack([raw, scaled, torch.ones_like(raw)], dim=1).detach())
 
     def batch_end(self, state: State, logger: Logger) -> None:
@@ -69,12 +71,6 @@ class TaskLoss(Callback):
             for task, sums in zip(state["tasks"], state["sums"], strict=True):
                 if task in self._index:
                     self._sums[self._index[task]] = torch.tensor(sums, dtype=torch.float64)
-
-    def _example_tasks(self, segments: Sequence[Mapping[str, Any]]) -> Tensor:
-        """(B,) index of each example's task."""
-        lengths = [segment["examples"][1] - segment["examples"][0] for segment in segments]
-        indices = [self._index[segment["task"]] for segment in segments]
-        return torch.repeat_interleave(torch.tensor(indices), torch.tensor(lengths))
 
     def _reduced_sums(self) -> Tensor:
         """(T, 3) over all ranks."""

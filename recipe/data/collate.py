@@ -74,11 +74,9 @@ def _targets(task: Task, stored: list[Stored]) -> dict[str, Any]:
             "context": _tensor(np.concatenate([columns["context"] for columns in stored])),
         }
     if family is Family.SUMMARIZATION:
-        targets = [columns["target"] for columns in stored]
-        target_ids = np.full((len(targets), max(map(len, targets))), IGNORE, np.int64)
-        for row, target in zip(target_ids, targets, strict=True):
-            row[: len(target)] = target
-        return {"target_ids": _tensor(target_ids)}
+        return {"target_ids": _pad([columns["target"] for columns in stored])}
+    if family is Family.MASKED_LM:
+        return {"originals": _pad([columns["originals"] for columns in stored])}
     if family is Family.TAGGING:
         return _tags(stored)
     least, most = task.score_range
@@ -94,6 +92,13 @@ def _tags(stored: list[Stored]) -> dict[str, Any]:
         "words": _tensor(np.stack([example, first_tokens], axis=1)),
         "labels": _tensor(np.where(labels < 0, IGNORE, labels)),
     }
+
+
+def _pad(targets: list[np.ndarray]) -> torch.Tensor:
+    padded = np.full((len(targets), max(map(len, targets))), IGNORE, np.int64)
+    for row, target in zip(padded, targets, strict=True):
+        row[: len(target)] = target
+    return _tensor(padded)
 
 
 def _tensor(values: ArrayLike) -> torch.Tensor:

@@ -22,9 +22,10 @@ from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 from recipe.data.batch_plan import Examples, Ids, PlanSettings, Strategy, Weighting, plan_epoch, step_weights
 from recipe.data.collate import collate
 from recipe.data.cut_step import check_budget, check_ranks, cut_step
+from recipe.data.masking import Masking
 from recipe.data.microbatch import Batch, Microbatch, count_examples, count_tokens
 from recipe.data.store import ShardStore
-from recipe.tasks import Task
+from recipe.tasks import Family, Task
 
 
 class Planned(NamedTuple):
@@ -34,11 +35,13 @@ class Planned(NamedTuple):
         ids: Of its examples (B,).
         step_tasks: Indices of the tasks in the whole step, all ranks'; None in evaluation.
         weights: Of its examples (B,); None: all weigh 1.
+        moment: Epoch and step, for what is drawn anew each time; nothing in evaluation.
     """
 
     ids: Ids
     step_tasks: NDArray[np.int32] | None = None
     weights: NDArray[np.float32] | None = None
+    moment: tuple[int, ...] = ()
 
 
 def plan_examples(store: ShardStore, encoder_decoder: bool) -> Examples:
@@ -59,9 +62,13 @@ class MicrobatchDataset(Dataset[Microbatch]):
     when a run resumes; :class:`PlanSampler` starts there.
     """
 
-    def __init__(self, store: ShardStore, pad_token_id: int, plan: dict[str, Any] | None = None):
+    def __init__(
+        self, store: ShardStore, tokenizer: PreTrainedTokenizerFast, plan: dict[str, Any] | None = None, seed: int = 0
+    ):
         self.store = store
-        self.pad_token_id = pad_token_id
+        self.pad_token_id = cast(int, tokenizer.pad_token_id)
+        masks = any(task.family is Family.MASKED_LM for task in store.tasks)
+        self.masking = Masking.of(tokenizer, seed) if masks else None
         self.plan = plan or {}
         self.samples_to_skip = 0
 
@@ -71,7 +78,7 @@ class MicrobatchDataset(Dataset[Microbatch]):
     def __getitem__(self, planned: Planned) -> Microbatch:  # pyright: ignore[reportIncompatibleMethodOverride]
         by_task = np.argsort(self.store.task_of[planned.ids], kind="stable")
         ids = planned.ids[by_task]
-        examples = [(self.store.tasks[self.store.task_of[i]], self.store[int(i)]) for i in ids]
+        examples = [(self.store.tasks[self.store.task_of[i]], self._read(int(i), planned.moment)) for i in ids]
         microbatch = collate(examples, self.pad_token_id)
         if planned.step_tasks is None:
             microbatch["ids"] = torch.from_numpy(ids)
@@ -80,6 +87,17 @@ class MicrobatchDataset(Dataset[Microbatch]):
         if planned.weights is not None:
             microbatch["weights"] = torch.from_numpy(planned.weights[by_task])
         return microbatch
+
+    def _read(self, example: int, moment: tuple[int, ...]) -> dict[str, Any]:
+        """The stored columns; of an example to be masked its first row, masked, and what it was."""
+        stored = self.store[example]
+        if self.store.tasks[self.store.task_of[example]].family is not Family.MASKED_LM:
+            return stored
+        assert self.masking is not None
+        first = stored["row_lengths"][:1]
+        tokens, originals = self.masking(stored["tokens"][: first[0]].astype(np.int64), moment, example)
+        masked = {"tokens": tokens, "row_lengths": first, "second": stored["second"][:1], "originals": originals}
+        return masked | ({"reference": {}} if "reference" in stored else {})
 
     def state_dict(self, num_samples: int, from_beginning: bool) -> dict[str, Any]:
         return {"samples_in_epoch": num_samples, "plan": self.plan}
@@ -120,11 +138,11 @@ class PlanSampler(DistributedSampler):
     def __iter__(self) -> Iterator[list[Planned]]:
         dataset = cast(MicrobatchDataset, self.dataset)
         to_skip, dataset.samples_to_skip = dataset.samples_to_skip, 0
-        for step in self.steps():
+        for number, step in enumerate(self.steps()):
             if to_skip >= len(step):
                 to_skip -= len(step)
                 continue
-            yield self._own_microbatches(step)
+            yield [planned._replace(moment=(self.epoch, number)) for planned in self._own_microbatches(step)]
 
     def _own_microbatches(self, step: Ids) -> list[Planned]:
         own = cut_step(self.examples, step, self.settings, self.num_replicas)[self.rank]
@@ -179,10 +197,17 @@ def build_train_data(
         "data.max_steps_per_epoch": settings.max_steps_per_epoch,
         "data.locality": settings.locality,
     }
-    dataset = MicrobatchDataset(store, cast(int, tokenizer.pad_token_id), plan)
+    dataset = MicrobatchDataset(store, tokenizer, plan, settings.seed)
     sampler = PlanSampler(dataset, examples, settings)
     sampler.steps()  # what cannot be planned stops here
     return _data_spec(dataset, sampler, workers)
+
+
+def task_sizes(train_data: DataSpec) -> dict[str, int]:
+    """How many training examples each task has, by key."""
+    store = cast(MicrobatchDataset, cast(DataLoader, train_data.dataloader).dataset).store
+    sizes = np.bincount(store.task_of, minlength=len(store.tasks)).tolist()
+    return dict(zip([task.key for task in store.tasks], sizes, strict=True))
 
 
 def build_evaluation_data(
@@ -202,7 +227,7 @@ def build_evaluation_data(
         ids = np.flatnonzero(store.task_of == index)
         if max_examples is not None and len(ids) > max_examples:
             ids = np.sort(np.random.default_rng(0).choice(ids, max_examples, replace=False))
-        dataset = MicrobatchDataset(store, cast(int, tokenizer.pad_token_id))
+        dataset = MicrobatchDataset(store, tokenizer)
         specs[task] = _data_spec(dataset, EvaluationSampler(dataset, examples, settings, ids), workers=0)
     return specs
 

@@ -127,13 +127,14 @@ def columns(family: Family, split: str, token_dtype: str) -> dict[str, str]:
       ``context`` (R, 2) [start, stop) of the context's tokens in the row.
     - summarization: ``target`` (T,) as the tokenizer builds a sequence.
     - regression: ``score``.
+    - masked_lm: nothing; tokens are masked when they are read.
     - tagging: ``words`` (W,) each word's first token in the row; ``labels`` (W,) each word's class, -1 for one that is
       not in the manifest's ``labels`` (the training split does not hold it: nothing can learn or predict it).
 
-    The validation split adds ``reference``, what the metrics need: classification ``{"group": str}``,
-    commonsense ``{}``, mrc ``{"answers": [str], "context": str}``, summarization ``{"summary": str}``, regression
-    ``{}``, tagging ``{"tags": [str], "tree": str}`` (a bracketed tree for parsing, else empty); and for mrc
-    ``offsets`` (sum of row lengths, 2): characters of the context that a token stands for, else (0, 0).
+    The validation split adds ``reference``, what the metrics need: classification ``{"group": str}``, commonsense,
+    masked_lm and regression ``{}``, mrc ``{"answers": [str], "context": str}``, summarization ``{"summary": str}``,
+    tagging ``{"tags": [str], "tree": str}`` (a bracketed tree for parsing, else empty); and for mrc ``offsets`` (sum of
+    row lengths, 2): characters of the context that a token stands for, else (0, 0).
     """
     own: dict[Family, dict[str, str]] = {
         Family.CLASSIFICATION: {"label": "int"},
@@ -142,6 +143,7 @@ def columns(family: Family, split: str, token_dtype: str) -> dict[str, str]:
         Family.SUMMARIZATION: {"target": f"ndarray:{token_dtype}"},
         Family.REGRESSION: {"score": "float32"},
         Family.TAGGING: {"words": "ndarray:int32", "labels": "ndarray:int32"},
+        Family.MASKED_LM: {},
     }
     every = {"tokens": f"ndarray:{token_dtype}", "row_lengths": "ndarray:int32", "second": "ndarray:int32"}
     evaluation: dict[str, str] = {}

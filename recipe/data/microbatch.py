@@ -8,8 +8,10 @@ r, b and w the rows, examples and words of one segment, T tokens of its longest 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
+import torch
 from torch import Tensor
 
 IGNORE = -100  # target positions, and labels of words, that count for nothing
@@ -38,6 +40,7 @@ class Segment(_Place, total=False):
     words: Tensor  # (w, 2) int64: which of the segment's b examples a word belongs to, its first token (tagging)
     scores: Tensor  # (b,) float32: 0 for the task's least score, 1 for its most (regression)
     target_ids: Tensor  # (b, T) int64, ending in EOS, padded with IGNORE (summarization)
+    originals: Tensor  # (b, T) int64: what masked tokens were, IGNORE at all others (masked_lm)
     references: list[dict[str, Any]]  # b of them, evaluation only: what the metrics need (recipe.data.store)
 
 
@@ -74,3 +77,11 @@ def count_tokens(batch: Batch | Microbatch) -> int:
         return sum(count_tokens(microbatch) for microbatch in batch)
     targets = sum(int((s["target_ids"] != IGNORE).sum()) for s in batch["segments"] if "target_ids" in s)
     return int(batch["attention_mask"].sum()) + targets
+
+
+def example_tasks(microbatch: Microbatch, index: Mapping[str, int]) -> Tensor:
+    """(B,) int64: ``index`` of each example's task, on the microbatch's device."""
+    segments = microbatch["segments"]
+    counts = torch.tensor([stop - start for start, stop in (segment["examples"] for segment in segments)])
+    tasks = torch.tensor([index[segment["task"]] for segment in segments])
+    return torch.repeat_interleave(tasks, counts).to(microbatch["input_ids"].device, non_blocking=True)

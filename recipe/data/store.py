@@ -164,12 +164,13 @@ def _open_streams(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequenc
         raise StoreError(f"split {split!r}: a store has {' and '.join(SPLITS)}")
     chosen = [get_task(key) for key in tasks]
     store = store_root(store)
+    streams = list(dict.fromkeys(task.stream for task in chosen))
     if not is_url(store):
-        _check_folders(store, tokenizer, tasks, split)
+        _check_folders(store, tokenizer, streams, split)
     mark, root = fingerprint(tokenizer), f"{store}/{tokenizer_folder(tokenizer)}"
-    again = _command(store, tokenizer, tasks)
+    again = _command(store, tokenizer, streams)
     with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(lambda task: _open(f"{root}/{task.key}/{split}", task, mark, again), chosen))
+        return list(pool.map(lambda task: _open(f"{root}/{task.stream}/{split}", task, mark, again), chosen))
 
 
 def _command(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str]) -> str:
@@ -220,6 +221,7 @@ def _check_meaning(folder: str, task: Task, mark: str, manifest: Manifest, fix: 
             f"{folder}: was made with another tokenizer ({manifest.tokenizer}, fingerprint "
             f"{manifest.fingerprint[:8]}, expected {mark[:8]}); {fix}"
         )
+    task = get_task(task.stream)
     if (manifest.task, manifest.family) != (task.key, task.family.value):
         raise StoreError(f"{folder}: holds {manifest.task} ({manifest.family}), not {task.key}; {fix}")
     if not task.has_open_labels and manifest.labels != task.labels:

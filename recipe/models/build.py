@@ -9,24 +9,41 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from omegaconf import OmegaConf
 from safetensors import safe_open
 from safetensors.torch import load_file
+from transformers import AutoModelForMaskedLM
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from recipe.algorithms.r3f import add_spectral_norm, find_projections
 from recipe.checkpoint import Checkpoint, load_weights
-from recipe.config import TrainConfig, parse_config
+from recipe.config import Balancing, TrainConfig, parse_config
 from recipe.data.tokenizer import load_tokenizer
 from recipe.models.backbone import build_backbone, build_backbone_like, load_backbone
 from recipe.models.multitask import MultitaskModel
 from recipe.models.network import MultitaskNetwork, head_name
-from recipe.tasks import Task, get_task
+from recipe.tasks import Family, Task, get_task
 from recipe.tasks.metrics import build_metrics
 
 HEADS_WEIGHTS = "heads.safetensors"
 HEADS_JSON = "heads.json"
+
+MASKED_LM = Family.MASKED_LM.value
+# In the order of MaskedLMHead's own: bias of the vocabulary, dense layer, norm.
+_MASKED_LM_HEADS = {
+    kind: (bias, *(f"{layer}.{part}" for layer in layers for part in ("weight", "bias")))
+    for kind, bias, layers in (
+        ("roberta", "lm_head.bias", ("lm_head.dense", "lm_head.layer_norm")),
+        ("xlm-roberta", "lm_head.bias", ("lm_head.dense", "lm_head.layer_norm")),
+        (
+            "bert",
+            "cls.predictions.bias",
+            ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm"),
+        ),
+    )
+}
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +68,8 @@ def build_model(
         # Not reentrant: R3F's second forward would get wrong gradients.
         backbone.gradient_checkpointing_enable({"use_reentrant": False})
     network = _build_network(backbone, config, labels)
+    if settings.name and MASKED_LM in network.heads:
+        load_masked_lm_head(network, settings.name)
     if settings.reuse_heads and (Path(settings.name) / HEADS_WEIGHTS).is_file():
         reused = load_heads(network, Path(settings.name))
         log.info("heads taken over from %s: %s", settings.name, ", ".join(reused) or "none")
@@ -105,6 +124,26 @@ def _fits(name: str, labels: Sequence[str] | None, folder: Path) -> bool:
     return labels is None or theirs.get(name, ()) == tuple(labels)
 
 
+def load_masked_lm_head(network: MultitaskNetwork, name_or_folder: str) -> None:
+    """Copies the checkpoint's own masked language modelling head where it has one; else it stays new, on tied weights.
+
+    Known are RoBERTa's and BERT's, whose names differ and whose computation is the same.
+    """
+    kind = network.backbone.config.model_type
+    if kind not in _MASKED_LM_HEADS:
+        log.info("masked_lm head of %s: new (only that of %s is read)", name_or_folder, ", ".join(_MASKED_LM_HEADS))
+        return
+    model, loading = AutoModelForMaskedLM.from_pretrained(
+        name_or_folder, torch_dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+    )
+    names = dict(zip(network.heads[MASKED_LM].state_dict(), _MASKED_LM_HEADS[kind], strict=True))
+    if set(names.values()) & set(loading["missing_keys"]):
+        log.info("masked_lm head of %s: new, the checkpoint has none", name_or_folder)
+        return
+    weights = model.state_dict()
+    network.heads[MASKED_LM].load_state_dict({own: weights[theirs] for own, theirs in names.items()})
+
+
 def describe_heads(labels: Mapping[str, Sequence[str]], steps: int) -> dict[str, Any]:
     """What ``heads.json`` says: the tasks that the heads were trained on, with label names in the heads' order.
 
@@ -124,7 +163,8 @@ def describe_heads(labels: Mapping[str, Sequence[str]], steps: int) -> dict[str,
 def _build_network(
     backbone: PreTrainedModel, config: TrainConfig, labels: Mapping[str, Sequence[str]] | None
 ) -> MultitaskNetwork:
-    network = MultitaskNetwork(backbone, config.tasks, labels)
+    learn_variances = config.algorithms.balancing is Balancing.uncertainty
+    network = MultitaskNetwork(backbone, config.tasks, labels, learn_variances)
     if config.algorithms.r3f.enabled and config.algorithms.r3f.spectral_norm:
         add_spectral_norm(find_projections(network))  # here already, so that names are the checkpoint's
     return network

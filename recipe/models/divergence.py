@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from recipe.algorithms.r3f import symmetric_kl
-from recipe.models.losses import count, mean_by_example, mean_over_targets
+from recipe.models.losses import count, mean_by_example, mean_over_masked, mean_over_targets
 from recipe.tasks import Family
 
 
@@ -18,10 +18,10 @@ def segment_divergence(
     """KL(p || q) + KL(q || p) per example (b,), in fp32, with gradients through both predictions.
 
     Over classes, or an example's choices; for reading comprehension the mean of the first and the last token's, over
-    the valid positions, averaged over the example's windows; for generation the mean over target tokens (the authors'
-    sum over all positions would count padding and grow with length); for tagging the mean over words. For regression
-    (p - q)^2, the symmetric KL of two normal distributions of variance 1 around the scores (also what SMART has, arXiv
-    1911.03437; R3F's authors leave regression without a term).
+    the valid positions, averaged over the example's windows; for generation and masked language modelling the mean over
+    target tokens (the authors' sum over all positions would count padding and grow with length); for tagging the mean
+    over words. For regression (p - q)^2, the symmetric KL of two normal distributions of variance 1 around the scores
+    (also what SMART has, arXiv 1911.03437; R3F's authors leave regression without a term).
     """
     family = Family(segment["family"])
     if family is Family.MRC:
@@ -30,6 +30,8 @@ def segment_divergence(
     if family is Family.REGRESSION:
         return (prediction["score"].float() - noised_prediction["score"].float()).square()
     divergence = symmetric_kl(prediction["logits"], noised_prediction["logits"])
+    if family is Family.MASKED_LM:
+        return mean_over_masked(divergence, segment["originals"])
     if family is Family.SUMMARIZATION:
         return mean_over_targets(divergence, segment["target_ids"])
     if family is Family.TAGGING:

@@ -6,6 +6,7 @@ r rows, b examples, w words, L tokens, H hidden size, C classes or choices.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -77,6 +78,29 @@ class TaggingHead(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         """(w, H) to logits (w, C)."""
         return self.out_proj(self.dropout(words))
+
+
+class MaskedLMHead(nn.Module):
+    """RoBERTa's and BERT's masked language modelling head; the output weights are the embeddings, given at each call.
+
+    Args:
+        hidden: H.
+        embedding: E, the width of the token embeddings (H but for ELECTRA).
+        vocabulary: V.
+        eps: Of the norm.
+        std: Standard deviation of the initial weights; biases start at 0.
+    """
+
+    def __init__(self, hidden: int, embedding: int, vocabulary: int, eps: float, std: float) -> None:
+        super().__init__()
+        self.dense = nn.Linear(hidden, embedding)
+        self.layer_norm = nn.LayerNorm(embedding, eps=eps)
+        self.bias = nn.Parameter(torch.zeros(vocabulary))
+        _initialize(self, std)
+
+    def forward(self, hidden: Tensor, embeddings: Tensor) -> Tensor:
+        """(m, H) of masked tokens and the embeddings (V, E) to logits (m, V)."""
+        return F.linear(self.layer_norm(F.gelu(self.dense(hidden))), embeddings, self.bias)
 
 
 def group_choices(scores: Tensor, choices: Tensor) -> Tensor:

@@ -108,6 +108,24 @@ def generation_loss(logits: Tensor, target_ids: Tensor, smoothing: float) -> Ten
     return mean_over_targets(per_token, target_ids)
 
 
+def masked_lm_loss(logits: Tensor, originals: Tensor) -> Tensor:
+    """Mean cross entropy over each example's masked tokens (b,), 0 for one without any.
+
+    Args:
+        logits: (m, V) of all masked tokens, row by row.
+        originals: (b, T) what they were, IGNORE where nothing was masked.
+    """
+    chosen = originals != IGNORE
+    return mean_over_masked(F.cross_entropy(logits.float(), originals[chosen], reduction="none"), originals)
+
+
+def mean_over_masked(values: Tensor, originals: Tensor) -> Tensor:
+    """Mean (b,) of the values (m,) of each example's masked tokens."""
+    chosen = originals != IGNORE
+    sums = values.new_zeros(len(originals)).index_add(0, chosen.nonzero()[:, 0], values)
+    return sums / chosen.sum(dim=1).clamp(min=1)
+
+
 def mean_by_example(values: Tensor, example: Tensor, examples: int) -> Tensor:
     """Mean (b,) of the values (n,) that belong to each example, its windows' or words'; 0 where it has none."""
     sums = values.new_zeros(examples).index_add(0, example, values)
@@ -128,6 +146,8 @@ def segment_loss(prediction: Mapping[str, Tensor], segment: Mapping[str, Any], s
         return span_loss(
             prediction["start"], prediction["end"], segment["spans"], segment["row_example"], count(segment)
         )
+    if family is Family.MASKED_LM:
+        return masked_lm_loss(prediction["logits"], segment["originals"])
     if family is Family.SUMMARIZATION:
         return generation_loss(prediction["logits"], segment["target_ids"], smoothing)
     if family is Family.TAGGING:
@@ -150,6 +170,8 @@ def segment_log_outcomes(prediction: Mapping[str, Tensor], segment: Mapping[str,
     if family is Family.TAGGING:
         classes = prediction["logits"].shape[-1]
         return torch.full((count(segment),), math.log(classes), device=prediction["logits"].device)
+    if family is Family.MASKED_LM:
+        return classification_log_outcomes(prediction["logits"][:1]).expand(count(segment))
     return classification_log_outcomes(prediction["logits"])
 
 

@@ -13,7 +13,7 @@ from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel, registe
 from torchmetrics import Metric
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from recipe.data.microbatch import Microbatch
+from recipe.data.microbatch import IGNORE, Microbatch
 from recipe.models.decode import best_answer
 from recipe.models.divergence import segment_divergence
 from recipe.models.losses import count, segment_log_outcomes, segment_loss
@@ -75,14 +75,26 @@ class MultitaskModel(ComposerModel):
 
     def loss(self, outputs: Outputs, batch: Microbatch) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The loss of each example (B,), in nats, times its weight where the batch has weights."""
-        smoothing = self.label_smoothing if self.training else 0.0
-        loss = _per_example(lambda output, segment: segment_loss(output, segment, smoothing), outputs, batch)
+        loss = self.raw_losses(outputs, batch)
         self.last_raw_loss = loss.detach()
         return _weigh(loss, batch)
+
+    def raw_losses(self, outputs: Outputs, batch: Microbatch) -> Tensor:
+        """The loss of each example (B,), in nats, before any weight."""
+        smoothing = self.label_smoothing if self.training else 0.0
+        return _per_example(lambda output, segment: segment_loss(output, segment, smoothing), outputs, batch)
+
+    def scaled_losses(self, outputs: Outputs, batch: Microbatch) -> Tensor:
+        """The raw loss of each example by its log n (B,)."""
+        return self.raw_losses(outputs, batch) / self.log_outcomes(outputs, batch)
 
     def log_outcomes(self, outputs: Outputs, batch: Microbatch) -> Tensor:
         """log n of each example (B,), what :class:`recipe.algorithms.log_n_scaling.LogNLossScaling` divides by."""
         return _per_example(segment_log_outcomes, outputs, batch)
+
+    def log_variances(self, outputs: Outputs) -> Tensor:
+        """(T,) of a network that learns them: what uncertainty weighting weighs by."""
+        return outputs[0]["log_variances"]
 
     def divergence(self, outputs: Outputs, noised_outputs: Outputs, batch: Microbatch) -> Tensor:
         """Symmetric KL of each example (B,), weighted as its loss is: what :class:`recipe.algorithms.r3f.R3F` adds."""
@@ -117,6 +129,8 @@ class MultitaskModel(ComposerModel):
             return _answer(output, segment)
         if task.family is Family.TAGGING:
             return _tag(output, segment, self.network.labels[task.key])
+        if task.family is Family.MASKED_LM:
+            return _guess_tokens(output, segment)
         if task.family is Family.REGRESSION:
             least, most = task.score_range
             scores = (least + (most - least) * side.float() for side in (output["score"], segment["scores"]))
@@ -174,6 +188,15 @@ def _tag(output: Mapping[str, Tensor], segment: Mapping[str, Any], labels: Seque
     sizes = segment["words"][:, 0].bincount(minlength=count(segment)).tolist()
     predictions = [[labels[i] for i in tags.tolist()] for tags in output["logits"].argmax(dim=-1).split(sizes)]
     references = [reference["tree"] or reference["tags"] for reference in segment["references"]]
+    return Predictions(task=segment["task"], predictions=predictions, references=references)
+
+
+def _guess_tokens(output: Mapping[str, Tensor], segment: Mapping[str, Any]) -> Predictions:
+    """Of each example the likeliest token at every masked place, and the one that was there."""
+    chosen = segment["originals"] != IGNORE
+    sizes = chosen.sum(dim=1).tolist()
+    guessed, right = output["logits"].argmax(dim=-1), segment["originals"][chosen]
+    predictions, references = ([part.tolist() for part in side.split(sizes)] for side in (guessed, right))
     return Predictions(task=segment["task"], predictions=predictions, references=references)
 
 

@@ -7,7 +7,7 @@ target.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ from recipe.data.microbatch import IGNORE, Microbatch
 from recipe.models.backbone import BackboneError, head_dropout, initializer_std, takes_token_types, transformer_layers
 from recipe.models.heads import (
     ClassificationHead,
+    MaskedLMHead,
     ScoreHead,
     SpanHead,
     TaggingHead,
@@ -46,9 +47,10 @@ class MultitaskNetwork(nn.Module):
         backbone: From :mod:`recipe.models.backbone`.
         tasks: Keys of the tasks to learn.
         labels: Class names of the tasks for which the catalogue leaves them open; those of others are ignored.
+        learn_variances: Whether to have a log variance for each task (uncertainty weighting).
 
     Raises:
-        BackboneError: Summarization tasks with a backbone that has no decoder.
+        BackboneError: Summarization tasks with a backbone that has no decoder, or masked ones with one that has.
         ValueError: A task with open labels that ``labels`` does not have.
         UnknownTask: A key that the catalogue does not have.
     """
@@ -56,16 +58,24 @@ class MultitaskNetwork(nn.Module):
     backbone: Any  # a PreTrainedModel, whose submodules differ between architectures
 
     def __init__(
-        self, backbone: PreTrainedModel, tasks: Sequence[str], labels: Mapping[str, Sequence[str]] | None = None
+        self,
+        backbone: PreTrainedModel,
+        tasks: Sequence[str],
+        labels: Mapping[str, Sequence[str]] | None = None,
+        learn_variances: bool = False,
     ) -> None:
         super().__init__()
         entries = [get_task(key) for key in tasks]
         self.labels = {task.key: _class_names(task, labels or {}) for task in entries}
         self.backbone = backbone
         self.is_encoder_decoder: bool = backbone.config.is_encoder_decoder
-        if not self.is_encoder_decoder:
+        if self.is_encoder_decoder:
+            _refuse_encoder_tasks(backbone, entries)
+        else:
             _refuse_decoder_tasks(backbone, entries)
         self.heads = _build_heads(backbone, entries, self.labels)
+        # In here, so that DDP and FSDP treat it as they do all others.
+        self.log_variances = nn.Parameter(torch.zeros(len(tasks))) if learn_variances else None
         self._takes_token_types = takes_token_types(backbone)
         self._layer_types = tuple({type(layer) for layer in transformer_layers(backbone)})
 
@@ -84,16 +94,29 @@ class MultitaskNetwork(nn.Module):
         Returns:
             A dictionary a segment. Classification: ``logits`` (b, classes). Commonsense: ``logits`` (b, most choices).
             MRC: ``start`` and ``end`` (r, L). Summarization: ``logits`` (b, T, vocabulary). Regression: ``score`` (b,).
-            Tagging: ``logits`` (w, classes). Impossible choices and positions hold the dtype's lowest finite value.
+            Tagging: ``logits`` (w, classes). Masked language modelling: ``logits`` (masked tokens, vocabulary), row by
+            row. Impossible choices and positions hold the dtype's lowest finite value. The first dictionary also has
+            the ``log_variances`` (tasks,) of a network that learns them.
 
         Raises:
             ValueError: Rows with a target share the microbatch with rows without: one decoder input cannot serve both.
         """
-        hidden = self._encode(microbatch) if not self.is_encoder_decoder else self._encode_and_decode(microbatch)
+        hidden = self._hidden(microbatch)
         if torch.is_grad_enabled():
             busy = {head_name(segment["task"], segment["family"]) for segment in microbatch["segments"]}
             hidden = hidden + self._touch(self._idle_modules(busy))
-        return [self._predict(segment, hidden, microbatch["input_ids"]) for segment in microbatch["segments"]]
+        outputs = [self._predict(segment, hidden, microbatch["input_ids"]) for segment in microbatch["segments"]]
+        if self.log_variances is not None:
+            outputs[0]["log_variances"] = self.log_variances.clone()
+        return outputs
+
+    def represent(self, microbatch: Microbatch) -> Tensor:
+        """(R, H): what classification heads read of each row."""
+        return self._represent(self._hidden(microbatch), microbatch["input_ids"])
+
+    def new_head(self, task: str) -> nn.Module:
+        """Another head for a classification task, with random weights; not part of the network."""
+        return _build_heads(self.backbone, [get_task(task)])[task]
 
     def idle_parameters(self, tasks: Collection[str]) -> list[nn.Parameter]:
         """Parameters that no example of these tasks reaches: other tasks' heads, and an untied output layer."""
@@ -128,6 +151,9 @@ class MultitaskNetwork(nn.Module):
             synced_gpus=synced,
         )
 
+    def _hidden(self, microbatch: Microbatch) -> Tensor:
+        return self._encode_and_decode(microbatch) if self.is_encoder_decoder else self._encode(microbatch)
+
     def _encode(self, microbatch: Microbatch) -> Tensor:
         inputs = {"input_ids": microbatch["input_ids"], "attention_mask": microbatch["attention_mask"]}
         if self._takes_token_types:
@@ -155,6 +181,10 @@ class MultitaskNetwork(nn.Module):
             states = hidden[rows, : segment["target_ids"].shape[1]]
             return {"logits": self.backbone.lm_head(states) + self.backbone.final_logits_bias}
         head = self.heads[head_name(segment["task"], segment["family"])]
+        if family is Family.MASKED_LM:
+            originals = segment["originals"]
+            states = hidden[rows, : originals.shape[1]][originals != IGNORE]
+            return {"logits": head(states, self.backbone.get_input_embeddings().weight)}
         if family is Family.MRC:
             start, end = head(hidden[rows])
             impossible = ~valid_positions(segment["context"], hidden.shape[1])
@@ -194,13 +224,14 @@ class MultitaskNetwork(nn.Module):
         Ranks see different tasks: without it DDP and FSDP2 would wait for, or mix up, gradients that only some have.
         Weights are read as forwards read them, so that R4F's estimate of their norm advances alike on every rank.
         """
-        layers = [layer for module in idle for layer in module.modules() if isinstance(layer, nn.Linear)]
-        tensors = [tensor for layer in layers for tensor in (layer.weight, layer.bias) if tensor is not None]
+        layers = [layer for module in idle for layer in module.modules()]
+        tensors = [getattr(layer, name, None) for layer in layers for name in ("weight", "bias")]
+        tensors = [tensor for tensor in tensors if isinstance(tensor, Tensor)]
         return 0.0 * sum((tensor.sum(dtype=torch.float32) for tensor in tensors), start=0.0)
 
 
 _GENERATION = Family.SUMMARIZATION.value  # served by the backbone's own output layer, no head has this key
-_SHARED = (Family.COMMONSENSE.value, Family.MRC.value, _GENERATION)
+_SHARED = (Family.COMMONSENSE.value, Family.MRC.value, Family.MASKED_LM.value, _GENERATION)
 
 
 def head_name(task: str, family: str) -> str:
@@ -231,6 +262,10 @@ def _build_heads(
             heads[key] = TaggingHead(hidden, len(labels[task.key]), dropout, std)
         elif task.family is Family.MRC:
             heads[key] = SpanHead(hidden, std)
+        elif task.family is Family.MASKED_LM:
+            vocabulary, embedding = cast(nn.Embedding, backbone.get_input_embeddings()).weight.shape
+            eps = getattr(backbone.config, "layer_norm_eps", None) or getattr(backbone.config, "norm_eps", 1e-5)
+            heads[key] = MaskedLMHead(hidden, embedding, vocabulary, eps, std)
         else:
             heads[key] = ScoreHead(hidden, dropout, std)
     return heads
@@ -242,6 +277,15 @@ def _refuse_decoder_tasks(backbone: PreTrainedModel, tasks: Iterable[Task]) -> N
         raise BackboneError(
             f"{backbone.config.model_type} has no decoder to learn {', '.join(refused)} with: "
             "leave these tasks out, or use an encoder-decoder (bart)"
+        )
+
+
+def _refuse_encoder_tasks(backbone: PreTrainedModel, tasks: Iterable[Task]) -> None:
+    refused = [task.key for task in tasks if task.family is Family.MASKED_LM]
+    if refused:
+        raise BackboneError(
+            f"{backbone.config.model_type} predicts the next token, not the masked ones of {', '.join(refused)}: leave "
+            "these tasks out, or use an encoder"
         )
 
 

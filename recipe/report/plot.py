@@ -21,6 +21,7 @@ COLOURS = {
     "summarization": "#CC79A7",
     "regression": "#E69F00",
     "tagging": "#56B4E9",
+    "masked_lm": "#F0E442",
 }
 GREY = "#8A8A8A"
 _ROW = 0.25  # inches a task takes

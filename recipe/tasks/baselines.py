@@ -38,6 +38,9 @@ def baseline(task: Task, references: Sequence[Any], inputs: Sequence[Any] = ()) 
         return "constant score", score(task, [0.0] * len(references), references)
     if task.family is Family.TAGGING:
         return "commonest tag", score(task, commonest_tags(references), references)
+    if task.family is Family.MASKED_LM:
+        ((commonest, _),) = Counter(token for own in references for token in own).most_common(1)
+        return "commonest token", score(task, [[commonest] * len(own) for own in references], references)
     if len(inputs) != len(references):
         raise ValueError(
             f"task {task.key!r}: {len(inputs)} baseline inputs but {len(references)} references; give one an example"

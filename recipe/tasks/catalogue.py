@@ -8,10 +8,12 @@ user's own tasks stand beside them in processes where they are registered.
 from __future__ import annotations
 
 import difflib
+from functools import cache
 
 from recipe.errors import UserError
 from recipe.tasks import classification, commonsense, downstream, mrc, summarization
-from recipe.tasks.task import Family, Task
+from recipe.tasks.origin import licensed
+from recipe.tasks.task import ACCURACY, Family, Task
 
 
 class UnknownTask(UserError):
@@ -49,7 +51,7 @@ def register(task: Task) -> None:
     if task.key in CATALOGUE:
         raise TaskConflict(f"task {task.key!r} is the catalogue's: give yours another key")
     known = _registered.get(task.key, task)
-    for name in ("family", "labels", "choices", "metrics"):
+    for name in ("family", "labels", "choices", "metrics", "score_range"):
         before, now = getattr(known, name), getattr(task, name)
         if before != now:
             raise TaskConflict(
@@ -58,17 +60,32 @@ def register(task: Task) -> None:
     _registered[task.key] = task
 
 
+def registered_tasks() -> dict[str, Task]:
+    """The tasks that users described."""
+    return dict(_registered)
+
+
 def known_tasks() -> dict[str, Task]:
     """The catalogue's tasks, then those that were registered."""
     return CATALOGUE | _registered
 
 
+_TAPT, _DAPT = "tapt_", "dapt_"
+
+
 def get_task(key: str) -> Task:
     """The entry for ``key``.
+
+    ``tapt_<task>`` is masked language modelling on that task's texts, ``dapt_<name>`` on plain text of one's own
+    (task- and domain-adaptive pre-training, arXiv 2004.10964).
 
     Raises:
         UnknownTask: No such task; the message names the nearest key.
     """
+    if key.startswith(_TAPT):
+        return _on_texts_of(get_task(key.removeprefix(_TAPT)))
+    if key.startswith(_DAPT):
+        return _on_plain_text(key)
     known = known_tasks()
     if key not in known:
         near = difflib.get_close_matches(key, known, n=1)
@@ -76,6 +93,33 @@ def get_task(key: str) -> Task:
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}; {own}"
         raise UnknownTask(f"unknown task {key!r}: {hint}")
     return known[key]
+
+
+@cache
+def _on_texts_of(task: Task) -> Task:
+    return Task(
+        f"{_TAPT}{task.key}",
+        Family.MASKED_LM,
+        task.origin,
+        ACCURACY,
+        train_split=task.train_split,
+        evaluation_splits=task.evaluation_splits,
+        prefinetune=False,
+        text_of=task.key,
+    )
+
+
+@cache
+def _on_plain_text(key: str) -> Task:
+    return Task(
+        key,
+        Family.MASKED_LM,
+        licensed("your own"),
+        ACCURACY,
+        train_split="train#train",
+        evaluation_splits=("train#validation",),
+        prefinetune=False,
+    )
 
 
 __all__ = [
@@ -88,4 +132,5 @@ __all__ = [
     "get_task",
     "known_tasks",
     "register",
+    "registered_tasks",
 ]

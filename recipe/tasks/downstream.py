@@ -14,9 +14,15 @@ _PTB_TAGS = (
     "PRP$", "RB", "RBR", "RBS", "RP", "SYM", "TO", "UH", "VB", "VBD", "VBG", "VBN", "VBP", "VBZ", "WDT", "WP", "WP$",
     "WRB", "#", "$", "''", ",", "-LRB-", "-RRB-", ".", ":", "``",
 )  # fmt: skip
+_CHEMPROT = (
+    "ACTIVATOR", "AGONIST", "AGONIST-ACTIVATOR", "AGONIST-INHIBITOR", "ANTAGONIST", "DOWNREGULATOR",
+    "INDIRECT-DOWNREGULATOR", "INDIRECT-UPREGULATOR", "INHIBITOR", "PRODUCT-OF", "SUBSTRATE", "SUBSTRATE_PRODUCT-OF",
+    "UPREGULATOR",
+)  # fmt: skip
 _ONE_SPLIT: dict[str, Any] = {"train_split": "train#train", "evaluation_splits": ("train#validation",)}
 _CHUNKS = ("ADJP", "ADVP", "CONJP", "INTJ", "LST", "NP", "PP", "PRT", "SBAR", "UCP", "VP")
 _HYPERPARTISAN = "https://zenodo.org/record/1489920/files/"
+_DONT_STOP_PRETRAINING = "https://s3-us-west-2.amazonaws.com/allennlp/dont_stop_pretraining/data/"
 _CONLL2000 = "https://github.com/teropa/nlp/raw/master/resources/corpora/conll2000/"
 
 
@@ -29,6 +35,13 @@ def _scientific_papers(archive: str, train: int, validation: int, test: int) -> 
         rows={"train": train, "validation": validation, "test": test},
         licence=f"unclear ({archive} papers)",
     )
+
+
+def _dont_stop_pretraining(task: str, train: int, dev: int, test: int, licence: str) -> Origin:
+    """The files that "Don't Stop Pretraining" (arXiv 2004.10964) published, which TARTAN (arXiv 2109.07437) uses."""
+    rows = {"train": train, "dev": dev, "test": test}
+    files = {split: (f"{_DONT_STOP_PRETRAINING}{task}/{split}.jsonl",) for split in rows}
+    return Origin((raw("json_lines", files),), rows, licence)
 
 
 TASKS = (
@@ -93,6 +106,30 @@ TASKS = (
         FALSE_TRUE,
         prefinetune=False,
         **_ONE_SPLIT,
+    ),
+    classification(
+        "citation_intent",
+        _dont_stop_pretraining("citation_intent", 1_688, 114, 139, "unclear (ACL-ARC, research use)"),
+        ("Background", "CompareOrContrast", "Extends", "Future", "Motivation", "Uses"),
+        ("macro_f1", "accuracy"),
+        evaluation_splits=("dev",),
+        prefinetune=False,
+    ),
+    classification(
+        "sciie",
+        _dont_stop_pretraining("sciie", 3_219, 455, 974, "unclear (SciERC, research use)"),
+        ("COMPARE", "CONJUNCTION", "EVALUATE-FOR", "FEATURE-OF", "HYPONYM-OF", "PART-OF", "USED-FOR"),
+        ("macro_f1", "accuracy"),
+        evaluation_splits=("dev",),
+        prefinetune=False,
+    ),
+    classification(
+        "chemprot",
+        _dont_stop_pretraining("chemprot", 4_169, 2_427, 3_469, "unclear (BioCreative VI, research use)"),
+        _CHEMPROT,
+        ("accuracy", "macro_f1"),  # its papers report micro F1, which is accuracy where every example has one class
+        evaluation_splits=("dev",),
+        prefinetune=False,
     ),
     summarization(
         "gigaword",

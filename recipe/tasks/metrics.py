@@ -9,6 +9,7 @@ mrc                       answer (str)             every acceptable answer (list
 summarization             summary (str)            summary (str)
 regression                score (float)            score (float)
 tagging                   tag of each word (list)  tag of each word (list of str); of parsing a bracketed tree (str)
+masked_lm                 masked tokens (list)     what they were (list of int)
 ========================  =======================  =======================================================
 
 Scores are fractions: [0, 1], correlations [-1, 1]. Every state is summed or joined over ranks, so a score does not
@@ -251,4 +252,5 @@ _METRICS: Mapping[Family, Mapping[str, Callable[[], Metric]]] = {
         "chunk_f1": partial(OverlapF1, chunk_overlap),
         "bracket_f1": partial(OverlapF1, bracket_overlap),
     },
+    Family.MASKED_LM: {"accuracy": partial(OverlapF1, tag_overlap)},
 }

@@ -17,6 +17,7 @@ class Family(str, Enum):
     SUMMARIZATION = "summarization"  # the decoder itself, label-smoothed cross entropy over target tokens
     REGRESSION = "regression"  # downstream only (STS-B)
     TAGGING = "tagging"  # downstream only (chunking, POS, parsing as tagging)
+    MASKED_LM = "masked_lm"  # masked tokens of another task's texts, over the vocabulary (TAPT, arXiv 2004.10964)
 
 
 class AnswerRules(str, Enum):
@@ -70,6 +71,7 @@ class Task:
         answer_rules: How answers are compared (mrc).
         score_range: The least and the most score (regression); learned as a number from 0 to 1.
         search: How final evaluations search for a summary; training's are greedy.
+        text_of: The task whose texts this one reads, if it has none of its own (masked_lm).
 
     A split's name may say how it is made of the source's own: ``dev_r1+dev_r2`` joins two, and ``train#validation`` is
     the part of ``train`` that is set aside where a dataset has no other split (:mod:`data_prep.sources.derived`).
@@ -88,6 +90,12 @@ class Task:
     answer_rules: AnswerRules = AnswerRules.SQUAD
     score_range: tuple[float, float] = (0.0, 1.0)
     search: Search = GREEDY
+    text_of: str | None = None
+
+    @property
+    def stream(self) -> str:
+        """The task whose streams of the shard store hold the examples: text to be masked is stored once only."""
+        return self.text_of or self.key
 
     @property
     def primary_metric(self) -> str:

@@ -29,6 +29,7 @@ FOLDER = Path(__file__).parent / "golden"
 COMMAND = "python -m tests.data_prep.golden_files"
 LIMITS = Limits()
 SHOWN = {"train": 3, "validation": 1}  # examples of each task; classification shows one of each class
+FAMILIES = [family for family in Family if family is not Family.MASKED_LM]  # which reads the others' texts
 LONG = 1000  # characters of an example that is hard to read
 SOURCE = "miniature"
 
@@ -135,7 +136,7 @@ def main() -> None:
         assert train_tokenizer.main([folder, "--source", SOURCE, "--vocab-size", "1000"]) == 0
         tokenizer = load_tokenizer(folder)
     FOLDER.mkdir(exist_ok=True)
-    for family in Family:
+    for family in FAMILIES:
         (FOLDER / f"{family.value}.md").write_text(golden(family, tokenizer), encoding="utf-8")
         print(FOLDER / f"{family.value}.md")
 

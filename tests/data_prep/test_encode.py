@@ -32,6 +32,7 @@ from data_prep.examples import (
     SpanExample,
     SummaryExample,
     TaggingExample,
+    TextExample,
 )
 from recipe.data.manifest import columns
 from recipe.data.tokenizer import load_tokenizer
@@ -95,6 +96,7 @@ def test_an_encoded_example_has_exactly_the_columns_of_its_family(
         Family.SUMMARIZATION: SummaryExample("cat dog", "cat"),
         Family.REGRESSION: RegressionExample("cat", 2.5, "dog"),
         Family.TAGGING: TaggingExample(("cat", "dog"), ("A", "B")),
+        Family.MASKED_LM: TextExample("cat"),
     }[family]
     found = encoded(example, family, tokenizer, split).columns
     declared = columns(family, split, "uint16")

@@ -6,10 +6,10 @@ import pytest
 
 from recipe.data.tokenizer import load_tokenizer
 from recipe.tasks import Family
-from tests.data_prep.golden_files import COMMAND, FOLDER, golden
+from tests.data_prep.golden_files import COMMAND, FAMILIES, FOLDER, golden
 
 
-@pytest.mark.parametrize("family", list(Family))
+@pytest.mark.parametrize("family", FAMILIES)
 def test_examples_read_as_they_did_when_they_were_looked_at(family: Family, tiny_tokenizer_folder: str) -> None:
     path = FOLDER / f"{family.value}.md"
     now = golden(family, load_tokenizer(tiny_tokenizer_folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -76,6 +77,31 @@ def test_a_revision_follows_the_content_and_not_the_place(folder: Path, tmp_path
     assert LocalSource(str(moved)).revision("cola") == before
     write(moved / "cola" / "train.parquet", 1200, first="another text")
     assert LocalSource(str(moved)).revision("cola") != before
+
+
+def test_json_lines_are_read_by_piece_and_in_a_collections_folder(tmp_path: Path):
+    folder = tmp_path / "collection" / "sciie"
+    folder.mkdir(parents=True)
+    lines = [
+        json.dumps({"text": f"text {i}", "label": ("COMPARE", "USED-FOR")[i % 2], "metadata": []}) for i in range(9)
+    ]
+    (folder / "train.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "train.txt").write_text("no rows\n")
+    source = LocalSource(str(tmp_path))
+    assert (source.tasks(), source.splits("sciie"), source.rows("sciie", "train")) == (["sciie"], ["train"], 9)
+    rows = [row for rows in source.read("sciie", "train", ["text", "label"], (3, 5)) for row in rows]
+    assert rows == [{"text": "text 3", "label": 6}, {"text": "text 4", "label": 0}]
+
+
+@pytest.mark.parametrize(
+    ("label", "message"), [("USE", "line 2: label 'USE' is none of COMPARE"), (None, "JSONDecode")]
+)
+def test_json_lines_that_contradict_the_catalogue_are_named(tmp_path: Path, label: str | None, message: str):
+    (tmp_path / "sciie").mkdir()
+    bad = "{" if label is None else json.dumps({"text": "b", "label": label})
+    (tmp_path / "sciie" / "train.jsonl").write_text(f'{{"text": "a", "label": "PART-OF"}}\n{bad}\n')
+    with pytest.raises(InvalidData, match=rf"sciie.*train.jsonl.*{message}"):
+        LocalSource(str(tmp_path)).rows("sciie", "train")
 
 
 def test_a_missing_column_names_the_file_the_column_and_what_is_there(folder: Path):

@@ -8,7 +8,7 @@ import pytest
 
 from recipe.config import ConfigError, Strategy, load_config, save_config
 
-YAMLS = sorted((Path(__file__).parents[2] / "yamls").glob("*.yaml"))
+YAMLS = sorted((Path(__file__).parents[2] / "yamls").rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
@@ -44,6 +44,8 @@ def test_overrides_win_over_the_file():
         ("data.weighting=task", r"data.weighting.*task"),
         ("shard_over=1", r"shard_over=1 shards nothing: set parallelism=ddp"),
         ("sharded_checkpoints=true", r"sharded_checkpoints is of sharded models alone: set parallelism=fsdp2"),
+        ("algorithms.balancing=dwaa", r"algorithms.balancing.*dwaa"),
+        ("algorithms.balancing=dataset_size", r"set data.weighting=tasks"),
         ("max_duration=3days", r"max_duration='3days' is no duration"),
         ("backbone.name=x", r"either backbone.name .* or backbone.config"),
         ("seed", r"'seed' has no '='"),
@@ -61,6 +63,12 @@ def test_a_run_of_one_task_may_be_regression_or_tagging():
     assert load_config(demo, ["tasks=[ptb_parsing]"]).tasks == ["ptb_parsing"]
     with pytest.raises(ConfigError, match=r"spectral_norm=true .*none of the tasks"):
         load_config(demo, ["tasks=[ptb_parsing]", "algorithms.r3f.spectral_norm=true"])
+
+
+def test_balancing_within_steps_of_one_task_is_refused():
+    demo = next(path for path in YAMLS if path.stem == "demo")
+    with pytest.raises(ConfigError, match=r"data.strategy=batch_homogeneous has one: use data.strategy=mixed"):
+        load_config(demo, ["algorithms.balancing=dwa", "data.strategy=batch_homogeneous"])
 
 
 def test_a_missing_mandatory_key_is_named(tmp_path):

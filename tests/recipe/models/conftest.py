@@ -130,6 +130,14 @@ def regression(task: str = "stsb", lengths: tuple[int, ...] = (9, 6), seed: int 
     return [draw_row(rng, n) for n in lengths], {"task": task, "family": "regression", "scores": scores}
 
 
+def masked_lm(task: str = "tapt_rte", lengths: tuple[int, ...] = (9, 6), seed: int = 4) -> Part:
+    """The first two tokens after <s> are predicted."""
+    rng = np.random.default_rng(seed)
+    originals = torch.full((len(lengths), max(lengths)), IGNORE)
+    originals[:, 1:3] = torch.from_numpy(rng.integers(4, VOCABULARY, (len(lengths), 2)))
+    return [draw_row(rng, n) for n in lengths], {"task": task, "family": "masked_lm", "originals": originals}
+
+
 FAMILIES: dict[str, Callable[..., Part]] = {
     "classification": classification,
     "commonsense": commonsense,
@@ -137,6 +145,7 @@ FAMILIES: dict[str, Callable[..., Part]] = {
     "summarization": summarization,
     "tagging": tagging,
     "regression": regression,
+    "masked_lm": masked_lm,
 }
 
 
@@ -151,7 +160,8 @@ def join_parts(*parts: Part, extra_columns: int = 0, extra_rows: int = 0) -> Mic
     token_types = attention_mask * (torch.arange(shape[1]) >= 3)
     segments, row, example = [], 0, 0
     for part_rows, segment in parts:
-        examples = next(len(segment[k]) for k in ("references", "labels", "scores", "target_ids") if k in segment)
+        keys = ("references", "labels", "scores", "target_ids", "originals")
+        examples = next(len(segment[k]) for k in keys if k in segment)
         segments.append({**segment, "rows": (row, row + len(part_rows)), "examples": (example, example + examples)})
         row, example = row + len(part_rows), example + examples
     return Microbatch(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_types, segments=segments)

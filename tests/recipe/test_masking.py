@@ -1,0 +1,137 @@
+"""Masked language modelling: what is masked, its head, its loss, and runs on a task's own text."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from transformers import AutoModelForMaskedLM
+
+from recipe.config import load_config
+from recipe.data.masking import Masking, mask_tokens
+from recipe.data.microbatch import IGNORE
+from recipe.data.tokenizer import load_tokenizer
+from recipe.evaluate import evaluate_run
+from recipe.export import export
+from recipe.models.backbone import BackboneError, build_backbone
+from recipe.models.build import build_model
+from recipe.models.losses import masked_lm_loss, segment_log_outcomes
+from recipe.models.network import MultitaskNetwork
+from recipe.train import train
+from tests.tiny_run import TINY
+
+MASK, VOCABULARY = 3, 1000
+
+
+def test_15_percent_are_predicted_of_which_80_10_10_are_masked_replaced_and_kept():
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(4, VOCABULARY, 200_000)
+    special = np.zeros(len(tokens), bool)
+    special[::50] = True
+    read, originals = mask_tokens(tokens, special, MASK, VOCABULARY, rng)
+    chosen = originals != IGNORE
+    assert not (chosen & special).any()
+    assert (originals[chosen] == tokens[chosen]).all() and (read[~chosen] == tokens[~chosen]).all()
+    assert chosen.sum() / (~special).sum() == pytest.approx(0.15, abs=1e-4)
+    masked, same = (read == MASK)[chosen].mean(), (read == tokens)[chosen].mean()
+    assert masked == pytest.approx(0.8, abs=0.01)
+    assert same == pytest.approx(0.1 + 0.1 / VOCABULARY, abs=0.01)
+
+
+def test_short_rows_have_a_masked_token_and_15_percent_in_the_mean():
+    rng = np.random.default_rng(0)
+    counts = []
+    for _ in range(4000):
+        _, originals = mask_tokens(np.arange(4, 30), np.zeros(26, bool), MASK, VOCABULARY, rng)
+        counts.append((originals != IGNORE).sum())
+    assert min(counts) >= 1 and np.mean(counts) / 26 == pytest.approx(0.15, abs=2e-3)
+    _, originals = mask_tokens(np.arange(2), np.ones(2, bool), MASK, VOCABULARY, rng)
+    assert (originals == IGNORE).all()
+
+
+def test_what_is_masked_depends_on_seed_moment_and_example_alone():
+    masking, tokens = Masking(MASK, (0, 1, 2, MASK), VOCABULARY, seed=7), np.arange(4, 200)
+    once = masking(tokens, (1, 2), 3)
+    assert all((a == b).all() for a, b in zip(once, masking(tokens, (1, 2), 3), strict=True))
+    others = [masking(tokens, (1, 3), 3), masking(tokens, (1, 2), 4)]
+    others.append(Masking(MASK, (0, 1, 2, MASK), VOCABULARY, seed=8)(tokens, (1, 2), 3))
+    assert all((once[1] != other[1]).any() for other in others)
+
+
+def test_the_loss_is_each_examples_mean_over_its_masked_tokens_and_log_n_the_vocabularys():
+    originals = torch.tensor([[IGNORE, 5, 6], [7, IGNORE, IGNORE], [IGNORE, IGNORE, IGNORE]])
+    logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(0))
+    one, two, three = F.cross_entropy(logits, torch.tensor([5, 6, 7]), reduction="none")
+    torch.testing.assert_close(masked_lm_loss(logits, originals), torch.stack([(one + two) / 2, three, 0 * one]))
+    segment = {"family": "masked_lm", "originals": originals, "examples": (4, 7)}
+    assert segment_log_outcomes({"logits": logits}, segment).tolist() == pytest.approx([math.log(50)] * 3)
+
+
+@pytest.mark.parametrize("kind", ["roberta", "bert"])
+def test_the_head_of_a_checkpoint_predicts_as_hugging_face_does(kind, tmp_path, tiny_tokenizer_folder):
+    tokenizer = load_tokenizer(tiny_tokenizer_folder)
+    torch.manual_seed(0)
+    theirs = AutoModelForMaskedLM.from_config(build_backbone(TINY[kind], tokenizer, dropout=0.0).config).eval()
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape)
+    theirs.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    config = _config(tmp_path, tmp_path / "model")
+    network = build_model(config, tokenizer).network.eval()
+    ids = torch.tensor([[0, 20, 30, 40, 2]])
+    originals = torch.tensor([[IGNORE, 9, IGNORE, 10, IGNORE]])
+    (output,) = network(_microbatch(ids, originals))
+    expected = theirs(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, [1, 3]]
+    torch.testing.assert_close(output["logits"], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", sorted(set(TINY) - {"bart"}))
+def test_every_encoder_has_a_head_on_its_own_embeddings(kind, tiny_tokenizer_folder):
+    network = MultitaskNetwork(build_backbone(TINY[kind], load_tokenizer(tiny_tokenizer_folder)), ["tapt_rte", "rte"])
+    ids, originals = torch.tensor([[0, 20, 30, 2]]), torch.tensor([[IGNORE, 9, IGNORE, IGNORE]])
+    (output,) = network(_microbatch(ids, originals))
+    assert output["logits"].shape == (1, len(network.backbone.get_input_embeddings().weight))
+    output["logits"].sum().backward()
+    assert all(p.grad is not None for p in network.heads.parameters()), "idle heads are touched"
+    assert (network.backbone.get_input_embeddings().weight.grad[500:] != 0).any(), "every embedding is an outcome"
+
+
+def test_an_encoder_decoder_is_refused(tiny_tokenizer_folder):
+    with pytest.raises(BackboneError, match="not the masked ones of tapt_rte"):
+        MultitaskNetwork(build_backbone(TINY["bart"], load_tokenizer(tiny_tokenizer_folder)), ["tapt_rte"])
+
+
+def test_a_run_learns_a_tasks_own_text_and_its_export_starts_another(run_yaml, tmp_path):
+    """With MT-TARTAN and all else that acts on losses: the stream of the end task serves both of its tasks."""
+    overrides = ["tasks=[cola,tapt_cola]", "algorithms.tartan.method=mt", "max_duration=12ep", "eval_interval=12ep"]
+    folder = train(load_config(run_yaml, [*overrides, "optimizer.lr=3e-3"]))
+    records = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    losses = [record[name] for record in records if (name := "loss/scaled/tapt_cola") in record]
+    assert losses[0] == pytest.approx(1, abs=0.1) and losses[-1] < 0.85
+    report = evaluate_run(folder.path, "best").read_text()
+    assert "tapt_cola" in report and "constant token" in report
+    export(folder.checkpoints / "best-rank0.pt", tmp_path / "exported")
+    config = load_config(run_yaml, [*overrides])
+    config.backbone.config, config.backbone.name = None, str(tmp_path / "exported")
+    network = build_model(config, load_tokenizer(str(tmp_path / "exported"))).network
+    trained = torch.load(folder.checkpoints / "best-rank0.pt", weights_only=False)["state"]["model"]
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, trained[f"network.{name}"], rtol=0, atol=0)
+
+
+def _config(folder: Path, model: Path):
+    path = folder / "run.yaml"
+    path.write_text(f"run_name: x\nbackbone: {{name: {model}}}\ntasks: [tapt_rte]\ndata: {{store: x}}\n")
+    return load_config(path)
+
+
+def _microbatch(ids: torch.Tensor, originals: torch.Tensor):
+    segment = {"task": "tapt_rte", "family": "masked_lm", "rows": (0, 1), "examples": (0, 1), "originals": originals}
+    ones = torch.ones_like(ids)
+    return {"input_ids": ids, "attention_mask": ones, "token_type_ids": 0 * ones, "segments": [segment]}
