@@ -127,7 +127,7 @@ def fixed_batches(config: TrainConfig, store: ShardStore, examples: int) -> list
     epoch.sort(key=lambda ids: rows[ids].sum() * longest[ids].max())
     count = round(examples / len(store) * len(epoch))
     chosen = ((np.arange(count) + 0.5) * len(epoch) / count).astype(int)
-    dataset = MicrobatchDataset(store, cast(int, load_tokenizer(tokenizer_name(config)).pad_token_id))
+    dataset = MicrobatchDataset(store, load_tokenizer(tokenizer_name(config)))
     return [[dataset[Planned(epoch[place])]] for place in rng.permutation(chosen)]
 
 

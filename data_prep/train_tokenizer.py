@@ -22,6 +22,7 @@ from data_prep.examples import (
     RegressionExample,
     SpanExample,
     TaggingExample,
+    TextExample,
     Unusable,
 )
 from data_prep.sources import Source, parse_source
@@ -93,6 +94,8 @@ def _fields(example: Example) -> tuple[str, ...]:
         return (example.context, *example.choices)
     if isinstance(example, SpanExample):
         return (example.question, example.context)
+    if isinstance(example, TextExample):
+        return (example.text,)
     if isinstance(example, TaggingExample):
         return (" ".join(example.words),)
     return (example.document, example.summary)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Optional, TypeVar, cast, get_args, get_type_hints
+from typing import Any, Optional, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -377,12 +377,11 @@ def _check_keys(given: Any, schema: type, where: str, prefix: str = "") -> None:
             near = difflib.get_close_matches(str(key), names, n=1)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"valid keys: {', '.join(names)}"
             raise ConfigError(f"{where}unknown key {prefix}{key}: {hint}")
-        if is_dataclass(types[key]):
-            _check_keys(value, types[key], where, f"{prefix}{key}.")
-        for kind in get_args(types[key]):
-            if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, dict):  # dict[str, kind]
-                for name, entry in value.items():
-                    _check_keys(entry, kind, where, f"{prefix}{key}.{name}.")
+        inner = [kind for kind in (types[key], *get_args(types[key])) if isinstance(kind, type) and is_dataclass(kind)]
+        if inner and value is not None:
+            of_names = get_origin(types[key]) is dict  # dict[str, dataclass], else the dataclass or Optional of it
+            for name, entry in value.items() if of_names and isinstance(value, dict) else [("", value)]:
+                _check_keys(entry, inner[0], where, f"{prefix}{key}.{name}." if name else f"{prefix}{key}.")
 
 
 def _check_task_weights(config: TrainConfig) -> None:

@@ -116,7 +116,7 @@ class MultitaskNetwork(nn.Module):
 
     def new_head(self, task: str) -> nn.Module:
         """Another head for a classification task, with random weights; not part of the network."""
-        return _build_heads(self.backbone, [get_task(task)])[task]
+        return _build_heads(self.backbone, [get_task(task)], self.labels)[task]
 
     def idle_parameters(self, tasks: Collection[str]) -> list[nn.Parameter]:
         """Parameters that no example of these tasks reaches: other tasks' heads, and an untied output layer."""

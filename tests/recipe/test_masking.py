@@ -16,12 +16,12 @@ from recipe.config import load_config
 from recipe.data.masking import Masking, mask_tokens
 from recipe.data.microbatch import IGNORE
 from recipe.data.tokenizer import load_tokenizer
-from recipe.evaluate import evaluate_run
 from recipe.export import export
 from recipe.models.backbone import BackboneError, build_backbone
 from recipe.models.build import build_model
 from recipe.models.losses import masked_lm_loss, segment_log_outcomes
 from recipe.models.network import MultitaskNetwork
+from recipe.score import score_run
 from recipe.train import train
 from tests.tiny_run import TINY
 
@@ -114,7 +114,7 @@ def test_a_run_learns_a_tasks_own_text_and_its_export_starts_another(run_yaml, t
     records = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
     losses = [record[name] for record in records if (name := "loss/scaled/tapt_cola") in record]
     assert losses[0] == pytest.approx(1, abs=0.1) and losses[-1] < 0.85
-    report = evaluate_run(folder.path, "best").read_text()
+    report = score_run(folder.path, "best").read_text()
     assert "tapt_cola" in report and "constant token" in report
     export(folder.checkpoints / "best-rank0.pt", tmp_path / "exported")
     config = load_config(run_yaml, [*overrides])

@@ -13,7 +13,7 @@ import yaml
 from transformers import AutoModel
 
 from recipe.checkpoint import CheckpointError
-from recipe.config import ConfigError
+from recipe.config import ConfigError, load_config
 from recipe.data.tokenizer import load_tokenizer
 from recipe.evaluate import describe
 from recipe.finetune import finetune
@@ -27,7 +27,7 @@ from recipe.protocol.search import search
 from recipe.protocol.starts import name_starts
 from recipe.protocol.study_config import load_study_config, study_runs
 from recipe.protocol.trial import Cell, Trial, run_trial
-from tests.tiny_run import TINY, start_process
+from tests.tiny_run import ROOT, TINY, start_process
 
 CELL = Cell("cb", "plain", "roberta-base", 1.0)
 
@@ -177,6 +177,21 @@ def test_a_study_that_is_killed_goes_on_and_reports_what_an_uninterrupted_one_wo
             assert repeated.scores == result.scores
             assert load_predictions(Path(alone.runs) / alone.run_name) == load_predictions(trial.parent)
     assert (evaluation / "report.html").stat().st_size > 10_000
+
+
+SHIPPED = sorted((ROOT / "yamls").glob("*/*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_shipped_file_is_one_that_runs(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)  # a study names its base from there
+    load = {
+        "finetune": load_finetune_config,
+        "eval": load_protocol_config,
+        "studies": load_study_config,
+        "tartan": load_config,
+    }
+    load[path.parent.name](path)
 
 
 def test_a_dry_run_lists_every_run(study_yaml: Path, tmp_path: Path):
