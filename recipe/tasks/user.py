@@ -83,7 +83,7 @@ def build_task(key: str, entry: UserTask) -> Task:
     """
     where = f"user_tasks.{key}"
     _check_key(key, where)
-    families = {family.value: family for family in Family}
+    families = {family.value: family for family in FIELDS}
     if entry.family not in families:
         raise UserTaskError(f"{where}.family: {entry.family!r} is no family; {_nearest(entry.family, families)}")
     family = families[entry.family]

@@ -52,7 +52,7 @@ def test_choices_in_columns_of_their_own_fix_their_number(tmp_path: Path):
     assert (get_task("several").choices, get_task("one").choices) == (3, None)
 
 
-@pytest.mark.parametrize("family", [family.value for family in Family])
+@pytest.mark.parametrize("family", [family.value for family in FIELDS])
 def test_the_default_metrics_are_those_of_the_familys_other_tasks(family: str, tmp_path: Path):
     columns = {name: "column" for name in FIELDS[Family(family)].required}
     labels = ["a", "b"] if family in ("classification", "tagging") else []
