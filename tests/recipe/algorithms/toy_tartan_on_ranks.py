@@ -13,7 +13,7 @@ from composer.utils import dist
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from recipe.algorithms.tartan import MetaTartan
-from recipe.config import Parallelism
+from recipe.config import Parallelism, TrainConfig
 from recipe.distributed import GlooShardedMean, initialize_ranks, parallelism_config
 from tests.recipe.algorithms.toy_tasks import Example, ToyBatches, ToyModel, cut, fit_toy, meta_tartan, toy_examples
 
@@ -51,7 +51,7 @@ def train_toy(
     batches = ToyBatches(development, rank=dist.get_global_rank(), ranks=dist.get_world_size())
     meta = meta_tartan(model, TASKS, batches, similarity=similarity, lr=0.5)
     algorithms: list[Algorithm] = [meta, *([GlooShardedMean()] if GlooShardedMean.needed(parallelism) else [])]
-    sharding = parallelism_config(parallelism)
+    sharding = parallelism_config(TrainConfig(parallelism=parallelism))
     fit_toy(model, [lay_out(step) for step in pieces()], lambda: algorithms, parallelism_config=sharding)
     return model, meta
 
