@@ -115,7 +115,7 @@ def test_a_run_learns_a_tasks_own_text_and_its_export_starts_another(run_yaml, t
     losses = [record[name] for record in records if (name := "loss/scaled/tapt_cola") in record]
     assert losses[0] == pytest.approx(1, abs=0.1) and losses[-1] < 0.85
     report = score_run(folder.path, "best").read_text()
-    assert "tapt_cola" in report and "constant token" in report
+    assert "tapt_cola" in report and "commonest token" in report
     export(folder.checkpoints / "best-rank0.pt", tmp_path / "exported")
     config = load_config(run_yaml, [*overrides])
     config.backbone.config, config.backbone.name = None, str(tmp_path / "exported")
