@@ -12,6 +12,7 @@ from omegaconf import MISSING, OmegaConf
 
 from recipe.config import ConfigError, parse_keys, read_keys
 from recipe.protocol.finetune_config import FinetuneConfig, parse_finetune_config
+from recipe.tasks import UnknownTask, get_task
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
 # ruff: noqa: UP045
@@ -75,14 +76,14 @@ def parse_protocol_config(given: Any, where: str) -> ProtocolConfig:
         raise ConfigError(f"{where}: tasks, seeds and fractions must each name at least one")
     if config.run is not None and config.starts:
         raise ConfigError(f"{where}: give either run (compared with its own backbone) or starts, not both")
-    strangers = sorted(set(config.per_task) - set(config.tasks))
-    if strangers:
-        raise ConfigError(
-            f"{where}: per_task.{strangers[0]}: the evaluation has no such task: {', '.join(config.tasks)}"
-        )
     for task in config.tasks:
         for point in hyperparameters(config.search):
             finetune_config(config, task, "start", 1.0, point, seed=1, runs="runs", run_name="run")
+    for key in config.per_task:  # also of tasks that an override has left out
+        try:
+            get_task(key)
+        except UnknownTask as error:
+            raise ConfigError(f"{where}: per_task: {error}") from None
     return config
 
 

@@ -90,7 +90,7 @@ def test_a_cell_that_fails_stops_no_other_and_is_named(tmp_path: Path):
         ({"finetune": {"seed": 3}}, r"finetune\.seed: the protocol sets it"),
         ({"finetune": {"optimizer": {"lr": 1e-5}}}, r"finetune\.optimizer\.lr: the protocol sets it"),
         ({"finetune": {"patienc": 3}}, r"finetune of cb: unknown key patienc: did you mean patience\?"),
-        ({"per_task": {"rte": {}}}, r"per_task\.rte: the evaluation has no such task: cb"),
+        ({"per_task": {"rtee": {}}}, r"per_task: unknown task 'rtee': did you mean 'rte'"),
         ({"run": "runs/x"}, r"give either run .* or starts"),
         ({"tasks": ["cbb"]}, r"unknown task 'cbb': did you mean 'cb'"),
         ({"seeds": []}, r"tasks, seeds and fractions must each name at least one"),
