@@ -98,4 +98,5 @@ def _target(task: Task, rng: random.Random) -> tuple[Any, Any, Any]:
         return right, wrong, [right] if task.family is Family.MRC else right
     classes = len(task.labels) or task.choices or 2
     right = rng.randrange(classes)
-    return right, (right + 1) % classes, right
+    reference = (right, rng.choice(["matched", "mismatched"])) if task.grouped else right
+    return right, (right + 1) % classes, reference

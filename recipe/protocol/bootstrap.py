@@ -123,10 +123,18 @@ def _class_scorer(
     metric: ClassScore, predictions: Sequence[Any], references: Sequence[Any]
 ) -> Callable[[np.ndarray], float]:
     classes = metric.classes
-    codes = np.array(references) * classes + np.array(predictions)
+    labels = [metric.of(reference) for reference in references]
+    # One code for each cell of the matrix, and one more for examples that are left out.
+    codes = np.array(
+        [
+            classes**2 if label is None else label * classes + predicted
+            for label, predicted in zip(labels, predictions, strict=True)
+        ]
+    )
 
     def score(index: np.ndarray) -> float:
-        confusion = np.bincount(codes[index], minlength=classes**2).reshape(classes, classes)
+        counts = np.bincount(codes[index], minlength=classes**2 + 1)
+        confusion = counts[: classes**2].reshape(classes, classes)
         return float(metric.score(torch.from_numpy(confusion).to(torch.float64)))
 
     return score

@@ -22,6 +22,7 @@ DRAWS = 5
 
 @pytest.mark.parametrize("key", ["rte", "cola", "mnli", "copa", "squad", "xsum"])
 def test_every_draw_is_scored_as_the_metric_itself_scores_it(key: str) -> None:
+    """MNLI's examples come in groups, of which its other metrics leave one out."""
     task = get_task(key)
     runs = [fake_run(task, start, 1, quality, examples=40) for start, quality in (("a", 0.6), ("b", 0.8))]
     expected = []
@@ -35,6 +36,14 @@ def test_every_draw_is_scored_as_the_metric_itself_scores_it(key: str) -> None:
             row.append(float(metric.compute()))
         expected.append(row)
     np.testing.assert_allclose(resampled_scores(task, runs, DRAWS), expected, rtol=1e-12)
+
+
+def test_a_group_that_a_metric_leaves_out_counts_for_nothing_in_a_draw() -> None:
+    predictions = fake_run(get_task("mnli"), "a", 1, 0.7, examples=40).predictions
+    metric = build_metrics(get_task("mnli"))["accuracy_matched"]
+    (index,) = draw_examples(40, 1)
+    metric.update([predictions.predictions[i] for i in index], [predictions.references[i] for i in index])
+    assert scorer(metric, predictions)(index) == pytest.approx(float(metric.compute()))
 
 
 class Correlation(Metric):
