@@ -1,6 +1,7 @@
 """A run's copy in an object store: uploaded while training goes on, fetched where the run continues elsewhere.
 
-    <checkpoint_store>/<run_name>/config.yaml  metrics.jsonl  checkpoints/ep0-ba500-rank0.pt  checkpoints/best-rank0.pt
+    <checkpoint_store>/<run_name>/config.yaml  metrics.jsonl  finished.json
+    <checkpoint_store>/<run_name>/checkpoints/ep0-ba500-rank0.pt  best-rank0.pt
 
 The same rule as on disk says what is complete. An object appears whole or not at all, however many parts it is sent in,
 so a checkpoint that is one file is complete when it is there. One that is a folder of shards is complete when its index
@@ -23,7 +24,7 @@ from recipe.checkpoint import BEST, CHECKPOINTS, checkpoint_batch, latest_checkp
 from recipe.data.objects import BUCKETS, explain, is_bucket, key_prefix, move, open_bucket
 from recipe.data.remote import fetch_patiently
 from recipe.errors import UserError
-from recipe.run_folder import CONFIG, METRICS
+from recipe.run_folder import CONFIG, FINISHED, METRICS
 from recipe.sharded_checkpoint import INDEX
 
 STAGING = "uploading"  # in the run's folder: links to what is on its way
@@ -165,11 +166,12 @@ def stage(run: Path, checkpoint: str, name: str) -> Path:
 
 
 def stage_metrics(run: Path, name: str) -> Path:
-    """A folder ``uploading/<name>`` with a copy of the metrics, which grow."""
+    """A folder ``uploading/<name>`` with a copy of the metrics, which grow, and of the mark of a finished run."""
     target = run / STAGING / name
     target.mkdir(parents=True, exist_ok=True)
-    if (run / METRICS).is_file():
-        shutil.copyfile(run / METRICS, target / METRICS)
+    for file in (METRICS, FINISHED):
+        if (run / file).is_file():
+            shutil.copyfile(run / file, target / file)
     return target
 
 

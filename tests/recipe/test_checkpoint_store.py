@@ -136,7 +136,12 @@ def test_the_store_has_what_the_folder_has_and_retention_keeps_as_much(bucket: B
     here = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert bucket.content("runs/mirrored/") == here
     checkpoints = {"ep0-ba4-rank0.pt", "ep0-ba5-rank0.pt", "best-rank0.pt"}
-    assert here.keys() == {"config.yaml", "metrics.jsonl", *(f"checkpoints/{name}" for name in checkpoints)}
+    assert here.keys() == {
+        "config.yaml",
+        "metrics.jsonl",
+        "finished.json",
+        *(f"checkpoints/{name}" for name in checkpoints),
+    }
 
 
 def test_machines_without_a_common_folder_all_get_the_newest_checkpoint(bucket: Bucket, tmp_path: Path):
