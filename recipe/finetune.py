@@ -21,7 +21,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from composer.core import Callback
 from composer.utils import dist
 from filelock import FileLock
 
@@ -93,10 +92,7 @@ def _is_small(task: Task) -> bool:
 def _finetune(config: FinetuneConfig, own: TrainConfig, folder: Path) -> None:
     began = time.monotonic()
     task = get_task(config.task)
-    callbacks: list[Callback] = []
-    if config.patience is not None:
-        callbacks.append(StopWithoutGain({task.key: task.primary_metric}, config.patience))
-    train(own, callbacks)
+    train(own, [] if config.patience is None else [StopWithoutGain(config.patience)])
     limit = config.data.max_validation_examples
     scored = score_checkpoint(folder / CHECKPOINTS / BEST, max_examples=limit, beam_search=True)[task.key]
     if dist.get_global_rank() != 0:

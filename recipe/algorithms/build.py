@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from composer.core import Algorithm, DataSpec
+from torch import Tensor
 
 from recipe.algorithms.balancing import (
     DatasetSizeWeighting,
@@ -17,7 +21,7 @@ from recipe.algorithms.r3f import R3F, R4F
 from recipe.algorithms.tartan import DevelopmentGradient, MetaTartan, MTTartan
 from recipe.config import AlgorithmsConfig, Balancing, Tartan, TrainConfig
 from recipe.data.development import build_development_batches
-from recipe.data.loader import task_sizes
+from recipe.data.loader import dataset_of
 from recipe.distributed import GlooShardedMean
 from recipe.models import MultitaskModel
 from recipe.optimizer import build_clipping
@@ -35,7 +39,7 @@ def build_algorithms(
     if config.algorithms.log_n_scaling:
         algorithms.append(LogNLossScaling(model.log_outcomes))
     if config.algorithms.balancing is not Balancing.none:
-        algorithms.append(build_balancing(config, model, task_sizes(train_data)))
+        algorithms.append(build_balancing(config, model, dataset_of(train_data).store.task_sizes))
     if config.algorithms.tartan.method is not Tartan.none:
         algorithms.append(build_tartan(config, model, evaluation_data))
     if config.algorithms.r3f.enabled:
@@ -51,9 +55,8 @@ def build_balancing(config: TrainConfig, model: MultitaskModel, sizes: dict[str,
         return DatasetSizeWeighting(sizes, interval_batches=interval)
     if config.algorithms.balancing is Balancing.uncertainty:
         return UncertaintyWeighting(model.log_variances, config.tasks, interval_batches=interval)
-    losses = model.scaled_losses if config.algorithms.log_n_scaling else model.raw_losses
     weighting = {Balancing.inverse_loss: InverseLossWeighting, Balancing.dwa: DynamicWeightAverage}
-    return weighting[config.algorithms.balancing](losses, config.tasks, interval_batches=interval)
+    return weighting[config.algorithms.balancing](_losses(config, model), config.tasks, interval_batches=interval)
 
 
 def build_tartan(config: TrainConfig, model: MultitaskModel, evaluation_data: dict[Task, DataSpec]) -> MTTartan:
@@ -72,13 +75,18 @@ def build_tartan(config: TrainConfig, model: MultitaskModel, evaluation_data: di
     )
     return MetaTartan(
         config.tasks,
-        losses=model.scaled_losses if config.algorithms.log_n_scaling else model.raw_losses,
+        losses=_losses(config, model),
         development=DevelopmentGradient(batches, network, lambda: network.new_head(end_task), config.seed),
         body=network.backbone.parameters,
         lr=tartan.lr,
         similarity=tartan.similarity.value,
         interval_batches=interval,
     )
+
+
+def _losses(config: TrainConfig, model: MultitaskModel) -> Callable[[Any, Any], Tensor]:
+    """Of ``(outputs, batch)``, the loss of each example before any weight."""
+    return model.scaled_losses if config.algorithms.log_n_scaling else model.raw_losses
 
 
 def build_r3f(config: AlgorithmsConfig, model: MultitaskModel, seed: int) -> R3F:

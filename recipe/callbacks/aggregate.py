@@ -70,7 +70,7 @@ class BestCheckpoint(Callback):
         _aggregate_callback(state)
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
-        aggregate = evaluation_aggregate(state, _aggregate_callback(state).primary_metrics)
+        aggregate = last_aggregate(state)
         if aggregate > self.best:
             self.best = aggregate
             # A collective: every rank gives its part, rank 0 gets a file.
@@ -85,6 +85,15 @@ class BestCheckpoint(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best = state["best"]
+
+
+def last_aggregate(state: State) -> float:
+    """The aggregate that the run's :class:`Aggregate` callback logs for the last evaluation.
+
+    Raises:
+        ValueError: There is no such callback, or a task's metric was not evaluated.
+    """
+    return evaluation_aggregate(state, _aggregate_callback(state).primary_metrics)
 
 
 def _aggregate_callback(state: State) -> Aggregate:

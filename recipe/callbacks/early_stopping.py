@@ -7,7 +7,7 @@ from typing import Any
 from composer.core import Callback, State
 from composer.loggers import Logger
 
-from recipe.callbacks.aggregate import evaluation_aggregate
+from recipe.callbacks.aggregate import last_aggregate
 
 
 class StopWithoutGain(Callback):
@@ -16,12 +16,10 @@ class StopWithoutGain(Callback):
     Unlike Composer's ``EarlyStopper`` it is part of the checkpoint, so that a resumed run stops where it would have.
 
     Args:
-        primary_metrics: Primary metric by task, as for :class:`recipe.callbacks.aggregate.Aggregate`.
         patience: Evaluations, at least 1.
     """
 
-    def __init__(self, primary_metrics: dict[str, str], patience: int) -> None:
-        self.primary_metrics = primary_metrics
+    def __init__(self, patience: int) -> None:
         self.patience = patience
         self.best = float("-inf")
         self.waited = 0
@@ -30,7 +28,7 @@ class StopWithoutGain(Callback):
         self._stop_if_due(state)  # a run that was killed right after it had stopped
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
-        aggregate = evaluation_aggregate(state, self.primary_metrics)
+        aggregate = last_aggregate(state)
         self.waited = 0 if aggregate > self.best else self.waited + 1
         self.best = max(self.best, aggregate)
         self._stop_if_due(state)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from composer.core import DataSpec
 from composer.utils import dist
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 
 from recipe.data.batch_plan import Examples, Ids, PlanSettings, Strategy
 from recipe.data.cut_step import cut_step
-from recipe.data.loader import MicrobatchDataset, Planned, plan_examples
+from recipe.data.loader import MicrobatchDataset, Planned, dataset_of, plan_examples
 from recipe.data.microbatch import Microbatch
 from recipe.errors import UserError
 
@@ -93,7 +92,7 @@ def build_development_batches(
     Raises:
         UserError: It has too few examples, or a batch has fewer than there are ranks.
     """
-    dataset = cast(MicrobatchDataset, cast(DataLoader, evaluation_data.dataloader).dataset)
+    dataset = dataset_of(evaluation_data)
     examples = plan_examples(dataset.store, encoder_decoder)
     ids = np.flatnonzero(dataset.store.task_of == [entry.key for entry in dataset.store.tasks].index(task))
     budget = max(token_budget, int(examples.padded_tokens[ids].max()))

@@ -186,8 +186,8 @@ def build_train_data(
         examples = replace(examples, shard=np.repeat(np.arange(len(store.shard_sizes)), store.shard_sizes))
     check_budget(examples, settings.token_budget, [task.key for task in store.tasks])
     plan = {
-        "tasks": [task.key for task in store.tasks],
-        "examples of each task": np.bincount(store.task_of, minlength=len(store.tasks)).tolist(),
+        "tasks": list(store.task_sizes),
+        "examples of each task": list(store.task_sizes.values()),
         "seed": settings.seed,
         "data.step_examples": settings.step_examples,
         "data.strategy": settings.strategy.value,
@@ -203,11 +203,9 @@ def build_train_data(
     return _data_spec(dataset, sampler, workers)
 
 
-def task_sizes(train_data: DataSpec) -> dict[str, int]:
-    """How many training examples each task has, by key."""
-    store = cast(MicrobatchDataset, cast(DataLoader, train_data.dataloader).dataset).store
-    sizes = np.bincount(store.task_of, minlength=len(store.tasks)).tolist()
-    return dict(zip([task.key for task in store.tasks], sizes, strict=True))
+def dataset_of(data: DataSpec) -> MicrobatchDataset:
+    """The dataset behind training or evaluation data."""
+    return cast(MicrobatchDataset, cast(DataLoader, data.dataloader).dataset)
 
 
 def build_evaluation_data(

@@ -80,6 +80,11 @@ class ShardStore:
             raise self._explain(index, error) from error
 
     @property
+    def task_sizes(self) -> dict[str, int]:
+        """How many examples each task has, by key."""
+        return {task.key: manifest.written for task, manifest in zip(self.tasks, self.manifests, strict=True)}
+
+    @property
     def shard_sizes(self) -> NDArray[np.int64]:
         """(S,) examples of each shard; shards follow one another as the examples do, each holds one task."""
         return self._dataset.samples_per_shard

@@ -15,6 +15,7 @@ import yaml
 from recipe.checkpoint import Checkpoint
 from recipe.config import TrainConfig
 from recipe.export.head_folders import HEADS, HeadClass, describe_reasons
+from recipe.models import head_family
 from recipe.report.markdown import markdown_table
 from recipe.report.results import TaskResult, aggregate, in_report_order
 from recipe.tasks import CATALOGUE, Family, Task, get_task
@@ -153,7 +154,7 @@ def _summary(checkpoint: Checkpoint, config: TrainConfig, tasks: Sequence[Task])
 def _how_to_load(tasks: Sequence[Task], classes: Mapping[str, HeadClass], reasons: Mapping[str, str]) -> str:
     blocks = [_LOAD]
     for family in (Family.CLASSIFICATION, Family.COMMONSENSE, Family.MRC):
-        heads = [name for name in classes if _family(name) is family]
+        heads = [name for name in classes if head_family(name) is family]
         if heads:
             form = classes[heads[0]]
             blocks.append(_USES[family].format(auto=form.auto, folder=f"{HEADS}/{heads[0]}"))
@@ -212,11 +213,6 @@ def _flat(nested: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         else:
             pairs.append((f"{prefix}{key}", value.value if isinstance(value, Enum) else value))
     return pairs
-
-
-def _family(head: str) -> Family:
-    """Of a head, which has its family's name where tasks share it."""
-    return Family(head) if head in [family.value for family in Family] else get_task(head).family
 
 
 def _repository(task: Task) -> str:

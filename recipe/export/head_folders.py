@@ -21,6 +21,7 @@ from torch import Tensor
 from transformers import AutoConfig
 
 from recipe.errors import UserError
+from recipe.models import head_family
 from recipe.tasks import Family, get_task
 
 HEADS = "heads"  # the folder of them in an export
@@ -127,7 +128,7 @@ def choose_heads(
     Raises:
         UserError: A head is asked for that is not there or has no class.
     """
-    families = {name: get_task(name).family if name in tasks else Family(name) for name in heads}
+    families = {name: head_family(name) for name in heads}
     classes = _CLASSES.get(model_type, {})
     found = {name: classes[family] for name, family in families.items() if family in classes}
     unknown = f"no class of transformers is known to compute what our heads on {model_type} do"

@@ -3,7 +3,7 @@
 from recipe.models.backbone import BackboneError
 from recipe.models.build import HEADS_JSON, HEADS_WEIGHTS, build_model, describe_heads, has_head, restore_model
 from recipe.models.multitask import MultitaskModel
-from recipe.models.network import MultitaskNetwork
+from recipe.models.network import MultitaskNetwork, head_family
 
 __all__ = [
     "HEADS_JSON",
@@ -14,5 +14,6 @@ __all__ = [
     "build_model",
     "describe_heads",
     "has_head",
+    "head_family",
     "restore_model",
 ]

@@ -121,9 +121,7 @@ def masked_lm_loss(logits: Tensor, originals: Tensor) -> Tensor:
 
 def mean_over_masked(values: Tensor, originals: Tensor) -> Tensor:
     """Mean (b,) of the values (m,) of each example's masked tokens."""
-    chosen = originals != IGNORE
-    sums = values.new_zeros(len(originals)).index_add(0, chosen.nonzero()[:, 0], values)
-    return sums / chosen.sum(dim=1).clamp(min=1)
+    return mean_by_example(values, (originals != IGNORE).nonzero()[:, 0], len(originals))
 
 
 def mean_by_example(values: Tensor, example: Tensor, examples: int) -> Tensor:
@@ -167,11 +165,9 @@ def segment_log_outcomes(prediction: Mapping[str, Tensor], segment: Mapping[str,
         return choice_log_outcomes(segment["choices"])
     if family is Family.REGRESSION:
         return torch.ones_like(segment["scores"])
-    if family is Family.TAGGING:
-        classes = prediction["logits"].shape[-1]
-        return torch.full((count(segment),), math.log(classes), device=prediction["logits"].device)
-    if family is Family.MASKED_LM:
-        return classification_log_outcomes(prediction["logits"][:1]).expand(count(segment))
+    if family in (Family.TAGGING, Family.MASKED_LM):  # logits of words or tokens, not of examples
+        logits = prediction["logits"]
+        return torch.full((count(segment),), math.log(logits.shape[-1]), device=logits.device)
     return classification_log_outcomes(prediction["logits"])
 
 

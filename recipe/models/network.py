@@ -239,6 +239,11 @@ def head_name(task: str, family: str) -> str:
     return family if family in _SHARED else task
 
 
+def head_family(name: str) -> Family:
+    """The family of the tasks that a head serves."""
+    return Family(name) if name in _SHARED else get_task(name).family
+
+
 def _class_names(task: Task, given: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     if not task.has_open_labels:
         return task.labels
