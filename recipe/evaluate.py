@@ -13,18 +13,14 @@ command on another machine that sees the folder takes a part of the work. Every 
 
 from __future__ import annotations
 
-import argparse
-import inspect
 import math
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from recipe.config import save_config
-from recipe.errors import UserError
 from recipe.export import exported_start
 from recipe.protocol.cells import Outcome, count_trials, list_cells, run_cells
+from recipe.protocol.command import compare_command
 from recipe.protocol.comparison import Comparison, Run
 from recipe.protocol.config import ProtocolConfig, SearchConfig, finetune_config, hyperparameters, load_protocol_config
 from recipe.protocol.process import ProcessError
@@ -124,29 +120,17 @@ def _hours(seconds: float) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="recipe/evaluate.py",
-        description=__doc__,
-        epilog="\n\n".join(map(inspect.getsource, (ProtocolConfig, SearchConfig))),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    compare_command(
+        arguments,
+        script="recipe/evaluate.py",
+        description=__doc__ or "",
+        schemas=(ProtocolConfig, SearchConfig),
+        yaml="the protocol, e.g. yamls/eval/mini.yaml",
+        override="run=runs/roberta_base",
+        load=load_protocol_config,
+        describe=describe,
+        run=evaluate,
     )
-    parser.add_argument("yaml", help="the protocol, e.g. yamls/eval/mini.yaml")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="keys that differ, e.g. run=runs/roberta_base"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="list the runs, their steps and hours, and stop")
-    given = parser.parse_args(arguments)
-    try:
-        config = load_protocol_config(given.yaml, given.overrides)
-        if given.dry_run:
-            print(describe(config))
-            return
-        report = evaluate(config, shlex.join(["python", "recipe/evaluate.py", given.yaml, *given.overrides]))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    print(report.with_suffix(".md").read_text(encoding="utf-8"))
-    print(f"written: {report} and report.md beside it")
 
 
 if __name__ == "__main__":

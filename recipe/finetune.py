@@ -11,11 +11,9 @@ of `composer recipe/train.py --help`.
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import json
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +24,7 @@ from filelock import FileLock
 
 from recipe.callbacks.early_stopping import StopWithoutGain
 from recipe.checkpoint import BEST, CHECKPOINTS
+from recipe.command_line import add_configuration, make_parser, user_errors
 from recipe.config import ConfigError, TrainConfig
 from recipe.distributed import initialize_ranks
 from recipe.errors import UserError
@@ -139,21 +138,12 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="composer recipe/finetune.py",
-        description=__doc__,
-        epilog=inspect.getsource(FinetuneConfig),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("yaml", help="configuration of the run, e.g. yamls/finetune/rte.yaml")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys that differ, e.g. start=roberta-base")
+    parser = make_parser("composer recipe/finetune.py", __doc__ or "", inspect.getsource(FinetuneConfig))
+    add_configuration(parser, "configuration of the run, e.g. yamls/finetune/rte.yaml", "start=roberta-base")
     arguments = parser.parse_args()
-    try:
+    with user_errors():
         config = load_finetune_config(arguments.yaml, arguments.overrides)
         result = finetune(config)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
     if dist.get_global_rank() == 0:
         scores = ", ".join(f"{name} {100 * score:.1f}" for name, score in result.scores.items())
         print(f"{result.task} from {result.start}: {scores} ({Path(config.runs) / config.run_name / RESULT})")

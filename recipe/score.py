@@ -9,8 +9,6 @@ Writes report.md, report.png, curves.png and results.json into the run's folder.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
@@ -23,11 +21,11 @@ from torchmetrics import Metric
 from tqdm import tqdm
 
 from recipe.checkpoint import find_checkpoint, read_checkpoint
+from recipe.command_line import make_parser, user_errors
 from recipe.data.loader import build_evaluation_data
 from recipe.data.microbatch import Batch, Microbatch, count_examples
 from recipe.data.store import open_store
 from recipe.distributed import initialize_ranks
-from recipe.errors import UserError
 from recipe.models import MultitaskModel, restore_model
 from recipe.protocol.result import Predictions
 from recipe.report import TaskResult, write_report
@@ -148,22 +146,17 @@ def score_checkpoint(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="recipe/score.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser("recipe/score.py", __doc__ or "")
     parser.add_argument("run", type=Path, help="folder of the run, runs/<name>")
     parser.add_argument("--checkpoint", default="latest", help="latest (default), best, or a checkpoint's path")
     parser.add_argument("--max-examples", type=int, help="a fixed random sample of larger validation splits")
     parser.add_argument("--beam-search", action="store_true", help="search for summaries with the published settings")
     parser.add_argument("--store", help="shard store, if it is not where the run read it")
     arguments = parser.parse_args()
-    try:
+    with user_errors():
         report = score_run(
             arguments.run, arguments.checkpoint, arguments.store, arguments.max_examples, arguments.beam_search
         )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
     if dist.get_global_rank() == 0:
         print(report.read_text(encoding="utf-8"))
         print(f"written: {report} with report.png and results.json beside it")

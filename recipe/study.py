@@ -11,11 +11,7 @@ runs/studies/<name> takes a part of the work. Every key is explained below.
 
 from __future__ import annotations
 
-import argparse
-import inspect
 import math
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,8 +19,8 @@ import torch
 from filelock import FileLock, Timeout
 
 from recipe.config import TrainConfig, save_config
-from recipe.errors import UserError
 from recipe.evaluate import describe, evaluate
+from recipe.protocol.command import compare_command
 from recipe.protocol.process import run_script
 from recipe.protocol.study_config import NestedTasks, StudyConfig, load_study_config, study_evaluation, study_runs
 from recipe.report.files import write_text
@@ -97,27 +93,17 @@ def _steps(run: TrainConfig) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="recipe/study.py",
-        description=__doc__,
-        epilog="\n\n".join(map(inspect.getsource, (StudyConfig, NestedTasks))),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    compare_command(
+        arguments,
+        script="recipe/study.py",
+        description=__doc__ or "",
+        schemas=(StudyConfig, NestedTasks),
+        yaml="the study, e.g. yamls/studies/scale.yaml",
+        override="ranks=8",
+        load=load_study_config,
+        describe=describe_study,
+        run=study,
     )
-    parser.add_argument("yaml", help="the study, e.g. yamls/studies/scale.yaml")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys that differ")
-    parser.add_argument("--dry-run", action="store_true", help="list the runs, their steps and hours, and stop")
-    given = parser.parse_args(arguments)
-    try:
-        config = load_study_config(given.yaml, given.overrides)
-        if given.dry_run:
-            print(describe_study(config))
-            return
-        report = study(config, shlex.join(["python", "recipe/study.py", given.yaml, *given.overrides]))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    print(report.with_suffix(".md").read_text(encoding="utf-8"))
-    print(f"written: {report} and report.md beside it")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,7 @@ The same command continues an interrupted run. Every key is explained below, in 
 
 from __future__ import annotations
 
-import argparse
 import inspect
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,12 +28,12 @@ from recipe.callbacks.throughput import Throughput
 from recipe.callbacks.upload import uploads
 from recipe.checkpoint import FILENAME, RunRecord, check_architecture, check_kind, latest_checkpoint, read_shapes
 from recipe.checkpoint_store import RunStore, begin_run, fetch_run
+from recipe.command_line import add_configuration, make_parser, user_errors
 from recipe.config import TrainConfig, load_config, tokenizer_name
 from recipe.data.loader import build_evaluation_data, build_train_data
 from recipe.data.store import open_labels, open_store
 from recipe.data.tokenizer import load_tokenizer
 from recipe.distributed import TIMEOUT_S, initialize_ranks, parallelism_config, resolve_precision
-from recipe.errors import UserError
 from recipe.models import MultitaskModel, build_model
 from recipe.optimizer import build_optimizer, build_scheduler
 from recipe.run_folder import RunFolder, run_path
@@ -169,20 +167,12 @@ def build_loggers(config: TrainConfig, folder: RunFolder) -> list[LoggerDestinat
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="composer recipe/train.py",
-        description=__doc__,
-        epilog=inspect.getsource(recipe.config).split("@dataclass", 1)[1].split("def load_config")[0],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("yaml", help="configuration of the run, e.g. yamls/roberta_base.yaml")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys that differ, e.g. optimizer.lr=1e-5")
+    keys = inspect.getsource(recipe.config).split("@dataclass", 1)[1].split("def load_config")[0]
+    parser = make_parser("composer recipe/train.py", __doc__ or "", keys)
+    add_configuration(parser, "configuration of the run, e.g. yamls/roberta_base.yaml", "optimizer.lr=1e-5")
     arguments = parser.parse_args()
-    try:
+    with user_errors():
         folder = train(load_config(arguments.yaml, arguments.overrides))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
     if dist.get_global_rank() == 0:
         print(f"done: {folder.path}. Score its heads with: make score RUN={folder.path}")
 

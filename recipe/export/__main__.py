@@ -14,29 +14,21 @@ than one. An encoder-decoder's export is itself the BartForConditionalGeneration
 
 from __future__ import annotations
 
-import argparse
-import sys
-
-from recipe.errors import UserError
+from recipe.command_line import make_parser, user_errors
 from recipe.export import export
 from recipe.export.head_folders import describe_reasons
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser("python -m recipe.export", __doc__ or "")
     parser.add_argument("source", help="a run, runs/<name> (its best checkpoint, else the latest), or a checkpoint")
     parser.add_argument("folder", help="folder to write; must not exist")
     parser.add_argument("--heads", default="all", help="tasks whose heads get a folder, rte,cb; all (default), or none")
     arguments = parser.parse_args()
     named = {"all": None, "none": []}
     heads = named.get(arguments.heads, arguments.heads.split(","))
-    try:
+    with user_errors():
         reasons = export(arguments.source, arguments.folder, heads)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
     for line in describe_reasons(reasons):
         print(f"only in heads.safetensors: {line}")
     print(f"written: {arguments.folder}. Load it with AutoModel.from_pretrained({arguments.folder!r})")

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from recipe.command_line import add_configuration, make_parser
 from recipe.config import TrainConfig, load_config, tokenizer_name
 from recipe.data.batch_plan import PlanError, Strategy
 from recipe.data.cut_step import check_budget
@@ -114,13 +115,8 @@ def _several(count: int, noun: str) -> str:
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.data.simulate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("yaml", type=Path, help="configuration of the run, e.g. yamls/roberta_base.yaml")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="keys that differ, e.g. data.token_budget=8192"
-    )
+    parser = make_parser("python -m recipe.data.simulate", __doc__ or "")
+    add_configuration(parser, "configuration of the run, e.g. yamls/roberta_base.yaml", "data.token_budget=8192")
     parser.add_argument("--ranks", type=_positive, default=64, help="devices over all nodes (default 64)")
     parser.add_argument("--ranks-per-node", type=_positive, default=8, help="for the download (default 8)")
     parser.add_argument(
