@@ -6,31 +6,22 @@ Unknown keys, wrong types and impossible values stop here, before anything is lo
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Optional, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, Optional
 
 from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from recipe.data.batch_plan import PlanSettings, Strategy, Weighting
-from recipe.errors import UserError
 from recipe.tasks import Family, Task, UnknownTask, get_task
 from recipe.tasks.catalogue import TaskConflict, register
 from recipe.tasks.user import UserTask, UserTaskError, build_task
+from recipe.yaml_keys import ConfigError, parse_keys, read_keys
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
 # ruff: noqa: UP045
-
-T = TypeVar("T")
-
-
-class ConfigError(UserError):
-    """A configuration that cannot be run; the message names the key and the fix."""
 
 
 class Precision(str, Enum):
@@ -304,48 +295,6 @@ def parse_config(given: Any, where: str) -> TrainConfig:
     return config
 
 
-def read_keys(path: str | Path, overrides: Sequence[str] = ()) -> Any:
-    """The keys of a YAML file, with ``key=value`` overrides (nested keys with dots) in their place.
-
-    Raises:
-        ConfigError: The file is not there or no YAML, or an override has no ``=``.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f"no configuration at {path}: give a YAML file such as yamls/roberta_base.yaml")
-    for override in overrides:
-        if "=" not in override:
-            raise ConfigError(f"override {override!r} has no '=': write key=value, e.g. optimizer.lr=1e-5")
-    try:
-        return OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
-    except (OmegaConfBaseException, YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
-
-
-def parse_keys(given: Any, schema: type[T], where: str) -> T:
-    """Fills in a schema's defaults and checks names and types.
-
-    Args:
-        given: The keys that differ from the defaults.
-        schema: A dataclass.
-        where: What errors call the keys' origin.
-
-    Raises:
-        ConfigError: With the key at fault, and the nearest valid one if it is unknown.
-    """
-    try:
-        _check_keys(OmegaConf.to_container(given, resolve=False), schema, f"{where}: ")
-        return cast(T, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), given)))
-    except OmegaConfBaseException as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"{where}: {getattr(error, 'full_key', None) or 'configuration'}: {reason}") from error
-
-
-def save_config(config: Any) -> str:
-    """A configuration, all keys of it, as YAML that reads back to the same values."""
-    return OmegaConf.to_yaml(OmegaConf.structured(config))
-
-
 def tokenizer_name(config: TrainConfig) -> str:
     """Hub name or folder of the run's tokenizer."""
     return config.backbone.tokenizer or config.backbone.name
@@ -365,23 +314,6 @@ def _register(user_tasks: dict[str, UserTask], where: str) -> dict[str, UserTask
     except (UserTaskError, TaskConflict) as error:
         raise ConfigError(f"{where}: {error}") from None
     return user_tasks
-
-
-def _check_keys(given: Any, schema: type, where: str, prefix: str = "") -> None:
-    if not isinstance(given, dict):
-        raise ConfigError(f"{where}{prefix.rstrip('.') or 'the file'} must hold keys, not {given!r}")
-    types = get_type_hints(schema)
-    names = [f.name for f in fields(schema)]
-    for key, value in given.items():
-        if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1)
-            hint = f"did you mean {prefix}{near[0]}?" if near else f"valid keys: {', '.join(names)}"
-            raise ConfigError(f"{where}unknown key {prefix}{key}: {hint}")
-        inner = [kind for kind in (types[key], *get_args(types[key])) if isinstance(kind, type) and is_dataclass(kind)]
-        if inner and value is not None:
-            of_names = get_origin(types[key]) is dict  # dict[str, dataclass], else the dataclass or Optional of it
-            for name, entry in value.items() if of_names and isinstance(value, dict) else [("", value)]:
-                _check_keys(entry, inner[0], where, f"{prefix}{key}.{name}." if name else f"{prefix}{key}.")
 
 
 def _check_task_weights(config: TrainConfig) -> None:

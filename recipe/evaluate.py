@@ -17,7 +17,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from recipe.config import save_config
 from recipe.export import exported_start
 from recipe.protocol.cells import Outcome, count_trials, list_cells, run_cells
 from recipe.protocol.command import compare_command
@@ -31,6 +30,7 @@ from recipe.report.files import write_text
 from recipe.report.markdown import markdown_table
 from recipe.report.protocol import write_protocol_report
 from recipe.tasks import get_task
+from recipe.yaml_keys import save_config
 
 
 def evaluate(config: ProtocolConfig, command: str) -> Path:

@@ -25,7 +25,7 @@ from filelock import FileLock
 from recipe.callbacks.early_stopping import StopWithoutGain
 from recipe.checkpoint import BEST, CHECKPOINTS
 from recipe.command_line import add_configuration, make_parser, user_errors
-from recipe.config import ConfigError, TrainConfig
+from recipe.config import TrainConfig
 from recipe.distributed import initialize_ranks
 from recipe.errors import UserError
 from recipe.export import exported_start
@@ -36,6 +36,7 @@ from recipe.run_folder import METRICS, check_continuation
 from recipe.score import score_checkpoint
 from recipe.tasks import Family, Task, get_task
 from recipe.train import train
+from recipe.yaml_keys import ConfigError
 
 SMALL_TASK = 10_000  # training examples; RTE, CB, MRPC and their like have fewer. The paper says "small", no number
 

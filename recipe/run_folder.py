@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 from composer.core import State
@@ -17,9 +16,10 @@ from composer.utils import dist
 from omegaconf import OmegaConf
 
 from recipe.checkpoint import CHECKPOINTS, latest_checkpoint
-from recipe.config import TrainConfig, parse_config, save_config
+from recipe.config import TrainConfig, parse_config
 from recipe.errors import UserError
 from recipe.report.files import write_text
+from recipe.yaml_keys import flatten, save_config
 
 CONFIG, METRICS, FINISHED = "config.yaml", "metrics.jsonl", "finished.json"  # in a run's folder
 
@@ -132,8 +132,8 @@ def check_continuation(path: Path, config: TrainConfig) -> None:
     if not saved.is_file():
         raise RunFolderError(f"{path} has checkpoints but no {CONFIG}: choose another run_name")
     # A key that is newer than the run has its default meaning.
-    before = _flat(yaml.safe_load(save_config(parse_config(OmegaConf.load(saved), str(saved)))))
-    now = _flat(yaml.safe_load(save_config(config)))
+    before = flatten(yaml.safe_load(save_config(parse_config(OmegaConf.load(saved), str(saved)))))
+    now = flatten(yaml.safe_load(save_config(config)))
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key) and not _is_free(key):
             raise RunFolderError(
@@ -145,16 +145,6 @@ def check_continuation(path: Path, config: TrainConfig) -> None:
 def run_path(config: TrainConfig) -> Path:
     """Where a configuration's run is."""
     return Path(config.runs) / config.run_name
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            values.update(_flat(value, f"{prefix}{key}."))
-        else:
-            values[f"{prefix}{key}"] = value
-    return values
 
 
 def _is_free(key: str) -> bool:

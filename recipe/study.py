@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from recipe.config import TrainConfig, save_config
+from recipe.config import TrainConfig
 from recipe.evaluate import describe, evaluate
 from recipe.protocol.command import compare_command
 from recipe.protocol.process import run_script
@@ -27,6 +27,7 @@ from recipe.report.files import write_text
 from recipe.report.markdown import markdown_table
 from recipe.run_folder import FINISHED
 from recipe.tasks import get_task
+from recipe.yaml_keys import save_config
 
 
 def study(config: StudyConfig, command: str) -> Path:

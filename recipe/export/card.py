@@ -19,6 +19,7 @@ from recipe.models import head_family
 from recipe.report.markdown import markdown_table
 from recipe.report.results import TaskResult, aggregate, in_report_order
 from recipe.tasks import CATALOGUE, Family, Task, get_task
+from recipe.yaml_keys import flatten
 
 _LICENCES = """\
 The datasets have licences of their own, listed above as they are commonly stated, unchecked; several are for research \
@@ -201,18 +202,12 @@ def _settings(config: TrainConfig) -> str:
         "optimizer": asdict(config.optimizer),
         "algorithms": asdict(config.algorithms),
     }
-    rows = [(f"`{key}`", str(value)) for key, value in _flat(chosen) if value is not None]
+    rows = [
+        (f"`{key}`", str(value.value if isinstance(value, Enum) else value))
+        for key, value in flatten(chosen).items()
+        if value is not None
+    ]
     return markdown_table(("key", "value"), rows, "ll")
-
-
-def _flat(nested: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs = []
-    for key, value in nested.items():
-        if isinstance(value, Mapping):
-            pairs += _flat(value, f"{prefix}{key}.")
-        else:
-            pairs.append((f"{prefix}{key}", value.value if isinstance(value, Enum) else value))
-    return pairs
 
 
 def _repository(task: Task) -> str:

@@ -10,9 +10,9 @@ from typing import Any, Optional
 
 from omegaconf import MISSING, OmegaConf
 
-from recipe.config import ConfigError, parse_keys, read_keys
 from recipe.protocol.finetune_config import FinetuneConfig, parse_finetune_config
 from recipe.tasks import UnknownTask, get_task
+from recipe.yaml_keys import ConfigError, parse_keys, read_keys
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
 # ruff: noqa: UP045

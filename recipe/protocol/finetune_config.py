@@ -13,7 +13,6 @@ from omegaconf import MISSING, OmegaConf
 from recipe.config import (
     AlgorithmsConfig,
     BackboneConfig,
-    ConfigError,
     DataConfig,
     LoggingConfig,
     OptimizerConfig,
@@ -22,10 +21,9 @@ from recipe.config import (
     R3FConfig,
     TrainConfig,
     parse_config,
-    parse_keys,
-    read_keys,
 )
 from recipe.tasks.user import UserTask
+from recipe.yaml_keys import ConfigError, parse_keys, read_keys
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
 # ruff: noqa: UP045

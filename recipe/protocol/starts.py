@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 
 from recipe.checkpoint import CHECKPOINTS, CheckpointError, find_checkpoint
-from recipe.config import ConfigError
 from recipe.models import HEADS_JSON
 from recipe.protocol.comparison import Start
 from recipe.protocol.config import ProtocolConfig
 from recipe.run_folder import CONFIG, FINISHED
+from recipe.yaml_keys import ConfigError
 
 PLAIN = "plain"  # the backbone that a run began with
 

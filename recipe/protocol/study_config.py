@@ -10,8 +10,9 @@ from typing import Any, Optional, cast
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from recipe.config import ConfigError, TrainConfig, parse_config, parse_keys, read_keys
+from recipe.config import TrainConfig, parse_config
 from recipe.protocol.config import ProtocolConfig, parse_protocol_config
+from recipe.yaml_keys import ConfigError, parse_keys, read_keys
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
 # ruff: noqa: UP045

@@ -9,12 +9,12 @@ from typing import Optional
 
 from omegaconf import OmegaConf
 
-from recipe.config import save_config
 from recipe.protocol.config import ProtocolConfig, finetune_config
 from recipe.protocol.finetune_config import parse_finetune_config
 from recipe.protocol.process import ProcessError, run_script
 from recipe.protocol.result import RESULT, FinetuneResult, load_result
 from recipe.report.files import write_text
+from recipe.yaml_keys import save_config
 
 Point = dict[str, Optional[float]]  # noqa: UP045 (hyper-parameters by name: lr, eps, dropout)
 

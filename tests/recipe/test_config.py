@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from recipe.config import ConfigError, Strategy, load_config, save_config
+from recipe.config import Strategy, load_config
+from recipe.yaml_keys import ConfigError, save_config
 
 FOLDER = Path(__file__).parents[2] / "yamls"
 YAMLS = sorted([*FOLDER.glob("*.yaml"), *FOLDER.glob("tartan/*.yaml")])  # the others: test_protocol.py

@@ -28,7 +28,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.pipelines import pipeline
 
 from recipe.checkpoint import BEST, CheckpointError, RunRecord, read_checkpoint
-from recipe.config import load_config, parse_config, save_config
+from recipe.config import load_config, parse_config
 from recipe.data.loader import build_evaluation_data
 from recipe.data.microbatch import IGNORE, Microbatch
 from recipe.data.store import open_store
@@ -43,6 +43,7 @@ from recipe.models.backbone import load_backbone
 from recipe.models.heads import valid_positions
 from recipe.report.results import TaskResult, save_results
 from recipe.tasks import Family, get_task
+from recipe.yaml_keys import save_config
 from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, TINY
 
 Checkpoints = Callable[..., Path]

@@ -13,7 +13,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from recipe.checkpoint import BEST, CheckpointError, read_checkpoint
-from recipe.config import ConfigError, load_config
+from recipe.config import load_config
 from recipe.data.store import open_store
 from recipe.data.tokenizer import load_tokenizer
 from recipe.export import exported_start
@@ -25,6 +25,7 @@ from recipe.run_folder import RunFolderError
 from recipe.tasks import get_task
 from recipe.tasks.metrics import build_metrics
 from recipe.train import train
+from recipe.yaml_keys import ConfigError
 from tests.tiny_run import TINY
 
 

@@ -13,7 +13,6 @@ import yaml
 from transformers import AutoModel
 
 from recipe.checkpoint import CheckpointError
-from recipe.config import ConfigError
 from recipe.data.tokenizer import load_tokenizer
 from recipe.evaluate import describe
 from recipe.finetune import finetune
@@ -27,6 +26,7 @@ from recipe.protocol.search import search
 from recipe.protocol.starts import name_starts
 from recipe.protocol.study_config import load_study_config, study_runs
 from recipe.protocol.trial import Cell, Trial, run_trial
+from recipe.yaml_keys import ConfigError
 from tests.tiny_run import ROOT, TINY, start_process
 
 CELL = Cell("cb", "plain", "roberta-base", 1.0)

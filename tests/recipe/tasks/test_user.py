@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from recipe.config import ConfigError, load_config, load_user_tasks, save_config
+from recipe.config import load_config, load_user_tasks
 from recipe.tasks import CATALOGUE, Family, UnknownTask, catalogue, get_task
 from recipe.tasks.catalogue import known_tasks
 from recipe.tasks.user import FIELDS
+from recipe.yaml_keys import ConfigError, save_config
 
 pytestmark = pytest.mark.usefixtures("nothing_registered")
 
