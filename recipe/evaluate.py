@@ -18,13 +18,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recipe.export import exported_start
-from recipe.protocol.cells import Outcome, count_trials, list_cells, run_cells
+from recipe.protocol.cells import count_trials, list_cells, run_cells
 from recipe.protocol.command import compare_command
 from recipe.protocol.comparison import Comparison, Run
 from recipe.protocol.config import ProtocolConfig, SearchConfig, finetune_config, hyperparameters, load_protocol_config
 from recipe.protocol.process import ProcessError
 from recipe.protocol.result import load_predictions
 from recipe.protocol.starts import describe_starts, name_starts
+from recipe.protocol.steps import expected_steps
 from recipe.protocol.trial import finished_trials
 from recipe.report.files import write_text
 from recipe.report.markdown import markdown_table
@@ -48,33 +49,25 @@ def evaluate(config: ProtocolConfig, command: str) -> Path:
         CheckpointError: A run to start from has not trained.
         ProcessError: No fine-tuning run succeeded. Where some did, the report says which are missing.
     """
-    starts = {label: exported_start(start) for label, start in name_starts(config).items()}
+    starts = name_starts(config)
+    cells = list_cells(config, {label: exported_start(start) for label, start in starts.items()})
     root = Path(config.folder) / config.name
     write_text(root / "protocol.yaml", save_config(config))
-    outcome = run_cells(list_cells(config, starts), root, config)
+    outcome = run_cells(cells, root, config)
     if not outcome.runs:
         raise ProcessError(outcome.errors[0])
-    return write_protocol_report(root, compared(outcome, root, config, command))
-
-
-def compared(outcome: Outcome, root: Path, config: ProtocolConfig, command: str) -> Comparison:
-    """What the report tells of, with the predictions read from the runs' folders."""
-    runs = [
-        Run(result, load_predictions(trial.folder(root)), trial.cell.label) for trial, result in outcome.runs.items()
-    ]
     final = {trial.folder(root) for trial in outcome.runs}
-    cells = list_cells(config, name_starts(config))
-    searched = [result for cell in cells for folder, result in finished_trials(cell, root) if folder not in final]
-    return Comparison(
+    comparison = Comparison(
         title=config.name,
         tasks=[get_task(key) for key in config.tasks],
-        starts=describe_starts(name_starts(config)),
-        runs=runs,
+        starts=describe_starts(starts),
+        runs=[Run(own, load_predictions(trial.folder(root)), trial.cell.label) for trial, own in outcome.runs.items()],
         configuration=save_config(config),
         command=command,
         missing=outcome.errors,
-        search=searched,
+        search=[own for cell in cells for folder, own in finished_trials(cell, root) if folder not in final],
     )
+    return write_protocol_report(root, comparison)
 
 
 def describe(config: ProtocolConfig) -> str:
@@ -105,14 +98,7 @@ def _steps(config: ProtocolConfig, key: str) -> str:
     own = finetune_config(
         config, key, "start", max(config.fractions), hyperparameters(config.search)[0], seed=1, runs="", run_name="run"
     )
-    if own.max_duration.endswith("ba"):
-        return own.max_duration[:-2]
-    task = get_task(key)
-    examples = task.origin.known_rows(task.train_split)
-    if examples is None:
-        return "unknown"
-    drawn = min(examples * own.data.fraction, own.data.max_examples_per_task or math.inf)
-    return f"{int(own.max_duration[:-2]) * max(1, round(drawn / own.data.step_examples)):,}"
+    return expected_steps([key], own.data, own.max_duration)
 
 
 def _hours(seconds: float) -> str:

@@ -32,6 +32,7 @@ from recipe.export import exported_start
 from recipe.models import has_head
 from recipe.protocol.finetune_config import FinetuneConfig, ReuseHead, load_finetune_config, train_config
 from recipe.protocol.result import RESULT, FinetuneResult, load_result, save_result
+from recipe.report.numbers import percent
 from recipe.run_folder import METRICS, check_continuation
 from recipe.score import score_checkpoint
 from recipe.tasks import Family, Task, get_task
@@ -146,7 +147,7 @@ def main() -> None:
         config = load_finetune_config(arguments.yaml, arguments.overrides)
         result = finetune(config)
     if dist.get_global_rank() == 0:
-        scores = ", ".join(f"{name} {100 * score:.1f}" for name, score in result.scores.items())
+        scores = ", ".join(f"{name} {percent(score)}" for name, score in result.scores.items())
         print(f"{result.task} from {result.start}: {scores} ({Path(config.runs) / config.run_name / RESULT})")
 
 

@@ -11,7 +11,6 @@ runs/studies/<name> takes a part of the work. Every key is explained below.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,11 +21,11 @@ from recipe.config import TrainConfig
 from recipe.evaluate import describe, evaluate
 from recipe.protocol.command import compare_command
 from recipe.protocol.process import run_script
+from recipe.protocol.steps import expected_steps
 from recipe.protocol.study_config import NestedTasks, StudyConfig, load_study_config, study_evaluation, study_runs
 from recipe.report.files import write_text
 from recipe.report.markdown import markdown_table
 from recipe.run_folder import FINISHED
-from recipe.tasks import get_task
 from recipe.yaml_keys import save_config
 
 
@@ -74,23 +73,13 @@ def describe_study(config: StudyConfig) -> str:
             name,
             f"{len(run.tasks)}",
             run.data.strategy.value,
-            f"{_steps(run):,}",
+            expected_steps(run.tasks, run.data, run.max_duration),
             "done" if (Path(run.runs) / name / FINISHED).is_file() else "",
         )
         for name, run in runs.items()
     ]
     table = markdown_table(("pre-finetuning run", "tasks", "strategy", "steps", ""), rows, "lrlrl")
     return f"{table}\n\nThen {describe(study_evaluation(config, runs))}"
-
-
-def _steps(run: TrainConfig) -> int:
-    """Optimiser steps by the published sizes; a store with fewer examples has fewer."""
-    if run.max_duration.endswith("ba"):
-        return int(run.max_duration[:-2])
-    rows = [task.origin.known_rows(task.train_split) or 0 for task in map(get_task, run.tasks)]
-    examples = sum(min(count * run.data.fraction, run.data.max_examples_per_task or math.inf) for count in rows)
-    steps = max(1, round(examples / run.data.step_examples))
-    return int(run.max_duration[:-2]) * min(steps, run.data.max_steps_per_epoch or steps)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -17,6 +17,7 @@ from recipe.config import TrainConfig
 from recipe.export.head_folders import HEADS, HeadClass, describe_reasons
 from recipe.models import head_family
 from recipe.report.markdown import markdown_table
+from recipe.report.numbers import percent
 from recipe.report.results import TaskResult, aggregate, in_report_order
 from recipe.tasks import CATALOGUE, Family, Task, get_task
 from recipe.yaml_keys import flatten
@@ -180,11 +181,11 @@ def _task_table(tasks: Sequence[Task], classes: Mapping[str, HeadClass]) -> str:
 
 def _scores(results: Sequence[TaskResult]) -> str:
     rows = [
-        (r.task, r.primary, f"{100 * r.score:.1f}", f"{100 * r.baseline_score:.1f}", r.baseline_name, f"{r.examples:,}")
+        (r.task, r.primary, percent(r.score), percent(r.baseline_score), r.baseline_name, f"{r.examples:,}")
         for r in in_report_order(results)
     ]
     head = ("task", "metric", "score", "baseline", "which", "n")
-    mean = f"Mean of the primary metrics: {100 * aggregate(results):.1f} %."
+    mean = f"Mean of the primary metrics: {percent(aggregate(results))} %."
     note = "Of the model's own heads, on `n` validation examples, in %; the baseline is a system that learns nothing."
     return f"{note} {mean}\n\n{markdown_table(head, rows, 'llrrlr')}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
 from typing import Any, Optional
@@ -103,28 +103,8 @@ def train_config(config: FinetuneConfig, backbone: str, reuse_head: bool) -> Tra
         backbone: Hub name or folder that ``config.start`` stands for.
         reuse_head: Whether the head comes from there, too.
     """
-    return parse_config(
-        OmegaConf.structured(
-            TrainConfig(
-                run_name=config.run_name,
-                runs=config.runs,
-                seed=config.seed,
-                backbone=BackboneConfig(
-                    name=backbone, tokenizer=config.tokenizer, dropout=config.dropout, reuse_heads=reuse_head
-                ),
-                tasks=[config.task],
-                user_tasks=config.user_tasks,
-                data=config.data,
-                optimizer=config.optimizer,
-                algorithms=config.algorithms,
-                max_duration=config.max_duration,
-                eval_interval=config.eval_interval,
-                save_interval=config.save_interval,
-                keep_checkpoints=1,
-                precision=config.precision,
-                parallelism=config.parallelism,
-                logging=config.logging,
-            )
-        ),
-        config.run_name,
-    )
+    names = {own.name for own in fields(TrainConfig)}
+    shared = {own.name: getattr(config, own.name) for own in fields(config) if own.name in names}
+    start = BackboneConfig(name=backbone, tokenizer=config.tokenizer, dropout=config.dropout, reuse_heads=reuse_head)
+    run = TrainConfig(**shared, backbone=start, tasks=[config.task], keep_checkpoints=1)
+    return parse_config(OmegaConf.structured(run), config.run_name)

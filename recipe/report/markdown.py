@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+from recipe.report.numbers import percent, points
 from recipe.report.results import TaskResult, aggregate, in_report_order
 
 _COLUMNS = ("task", "metric", "score", "baseline", "difference", "n", "other metrics")
@@ -46,7 +47,7 @@ def _summary(results: Sequence[TaskResult], run_name: str) -> str:
     return "\n\n".join(
         [
             f"# {run_name}",
-            f"**Aggregate: {_percent(aggregate(results))} %** over {len(results)} "
+            f"**Aggregate: {percent(aggregate(results))} %** over {len(results)} "
             f"task{'s' if len(results) > 1 else ''}, the mean of their primary metrics.",
             "How to read: scores are in % (Matthews correlation times 100), on `n` evaluation examples; the baseline "
             "learns nothing, and the difference to it is in percentage points.",
@@ -62,18 +63,14 @@ def _family_section(family: str, results: Sequence[TaskResult]) -> str:
 
 
 def _row(result: TaskResult) -> tuple[str, ...]:
-    others = (f"{name} {_percent(score)}" for name, score in result.metrics.items() if name != result.primary)
+    others = (f"{name} {percent(score)}" for name, score in result.metrics.items() if name != result.primary)
     flag = " (below)" if result.difference < 0 else ""
     return (
         result.task,
         result.primary,
-        _percent(result.score),
-        _percent(result.baseline_score),
-        f"{100 * result.difference:+.1f}{flag}",
+        percent(result.score),
+        percent(result.baseline_score),
+        f"{points(result.difference)}{flag}",
         f"{result.examples:,}",
         ", ".join(others),
     )
-
-
-def _percent(score: float) -> str:
-    return f"{100 * score:.1f}"

@@ -7,9 +7,10 @@ from typing import Any
 
 from recipe.protocol.compare import Findings, Gain
 from recipe.protocol.comparison import Comparison, Start
+from recipe.report.numbers import points
 from recipe.report.protocol.document import Chart, Spec
 from recipe.report.protocol.marks import INK, MEAN, PALETTE, SHAPES, identity, rounded, tooltip, zero
-from recipe.report.protocol.numbers import interval, p_value, points
+from recipe.report.protocol.numbers import interval, p_value
 
 
 def forest_chart(comparison: Comparison, findings: Findings) -> Chart:

@@ -39,6 +39,6 @@ def tooltip(*names: str) -> list[dict[str, str]]:
     return [{"field": name, "type": "nominal"} for name in names]
 
 
-def rounded(difference: float) -> float:
-    """In points, with digits enough for a picture."""
-    return round(100 * difference, 2)
+def rounded(value: float) -> float:
+    """A score in per cent or a difference in points, with digits enough for a picture."""
+    return round(100 * value, 2)

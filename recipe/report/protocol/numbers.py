@@ -1,21 +1,12 @@
-"""How the report writes numbers: scores in per cent, differences in points."""
+"""How the report writes spreads, intervals and counts."""
 
 from __future__ import annotations
 
 from recipe.protocol.bootstrap import Interval
 from recipe.protocol.compare import Spread
+from recipe.report.numbers import percent, points
 
 NONE = "-"
-
-
-def percent(score: float) -> str:
-    """A fraction in per cent (correlations times 100)."""
-    return f"{100 * score:.1f}"
-
-
-def points(difference: float) -> str:
-    """A difference of fractions in percentage points, with its sign."""
-    return f"{100 * difference:+.1f}"
 
 
 def mean_and_deviation(spread: Spread | None) -> str:

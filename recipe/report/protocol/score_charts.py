@@ -8,10 +8,10 @@ from typing import Any
 
 from recipe.protocol.compare import Findings
 from recipe.protocol.comparison import Comparison, Start
+from recipe.report.numbers import percent
 from recipe.report.plot import COLOURS, GREY
 from recipe.report.protocol.document import Chart
 from recipe.report.protocol.marks import DASHES, MEAN, PALETTE, identity, rounded, tooltip
-from recipe.report.protocol.numbers import percent
 
 
 def scale_chart(comparison: Comparison, findings: Findings) -> Chart | None:
@@ -65,7 +65,7 @@ def low_resource_chart(comparison: Comparison, findings: Findings) -> Chart | No
                 "start": start,
                 "fraction": part,
                 "share": f"{100 * part:g} %",
-                "mean": round(100 * spread.mean, 2),
+                "mean": rounded(spread.mean),
                 "score": percent(spread.mean),
                 "seeds": spread.seeds,
             }
@@ -107,7 +107,7 @@ def curves_chart(comparison: Comparison, findings: Findings) -> Chart | None:
                 "start": run.start,
                 "seed": run.result.seed,
                 "step": step,
-                "mean": round(100 * value, 2),
+                "mean": rounded(value),
                 "score": percent(value),
             }
             for start in starts

@@ -8,8 +8,9 @@ from itertools import groupby
 from recipe.protocol.compare import Findings, Gain, spread
 from recipe.protocol.comparison import Comparison, Run
 from recipe.protocol.result import FinetuneResult
+from recipe.report.numbers import percent, points
 from recipe.report.protocol.document import Block, Heading, Row, Table, Text
-from recipe.report.protocol.numbers import NONE, counted, interval, mean_and_deviation, p_value, percent, points
+from recipe.report.protocol.numbers import NONE, counted, interval, mean_and_deviation, p_value
 from recipe.report.protocol.paper import PaperColumn, PaperTable, paper_source, paper_tables
 
 OURS, PAPERS = "run here", "paper"

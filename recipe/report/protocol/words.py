@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from recipe.protocol.bootstrap import RESAMPLES
 from recipe.protocol.compare import SIGNIFICANT, Findings, Gain, Spread, Verdict
 from recipe.protocol.comparison import Comparison
+from recipe.report.numbers import percent, points
 from recipe.report.protocol.document import Block, Heading, Text, plain
-from recipe.report.protocol.numbers import counted, interval, p_value, percent, points
+from recipe.report.protocol.numbers import counted, interval, p_value
 
 GLOSSARY = f"""\
 - **Pre-finetuning** trains a pretrained model (the *backbone*) on many tasks at once, before it is **fine-tuned** on \
