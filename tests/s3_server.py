@@ -54,6 +54,18 @@ class RequestCount(logging.Handler):
         self.count += 1
 
 
+def forget_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on clients in this process find no credentials anywhere."""
+    from recipe.data import objects
+
+    objects._uploader.cache_clear()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+
+
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     """A bucket named ``bucket``, found by this process's S3 clients; it keeps what earlier tests put there."""

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from data_prep.sources.parquet import batch_rows, open_parquet, read_range
 from data_prep.sources.raw import read_rows
-from data_prep.sources.source import BATCH_ROWS, Piece, Rows, SourceError, check_columns, even_pieces
+from data_prep.sources.source import BATCH_ROWS, Piece, Rows, SourceError, check_columns, even_pieces, hash_file
 from recipe.tasks.catalogue import CATALOGUE, Family, get_task
 
 _PARQUET, _JSON_LINES = ".parquet", ".jsonl"
@@ -48,9 +48,7 @@ class LocalSource:
         for split in self.splits(task):
             digest.update(split.encode())
             for path in self._texts(task) or [self._path(task, split)]:
-                with open(path, "rb") as file:
-                    while block := file.read(1 << 20):
-                        digest.update(block)
+                hash_file(digest, path)
         return digest.hexdigest()
 
     def rows(self, task: str, split: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,6 +15,13 @@ Piece = tuple[int, int]  # rows [start, stop) of a split
 
 BATCH_ROWS = 512  # few enough that long documents stay small, many enough to keep the tokenizer busy
 PIECE_ROWS = 20_000  # what one process converts at a time: some seconds of work
+
+
+def hash_file(digest: hashlib._Hash, path: str) -> None:
+    """Adds a file's content to a digest, a block at a time."""
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
 
 
 class SourceError(UserError):

@@ -10,7 +10,7 @@ from typing import Any
 
 from data_prep.adapters.adapter import PLACE
 from data_prep.examples import InvalidData
-from data_prep.sources.source import Piece, Rows, SourceError, even_pieces
+from data_prep.sources.source import Piece, Rows, SourceError, even_pieces, hash_file
 from data_prep.sources.table_file import TableFile, open_table, place
 from recipe.config import load_user_tasks
 from recipe.tasks.user import UserTask
@@ -41,9 +41,7 @@ class UserSource:
         for split in self.splits(task):
             self._check_columns(task, split)
             path, digest = self._path(task, split), hashlib.sha256()
-            with open(path, "rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+            hash_file(digest, path)
             files.append(f"{os.path.basename(path)}@{digest.hexdigest()}")
         columns = sorted(self._entry(task).columns.items())
         return f"{', '.join(files)}: {', '.join(f'{name}={_text(column)}' for name, column in columns)}"

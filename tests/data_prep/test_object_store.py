@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from data_prep import __main__ as cli
-from recipe.data import objects
 from recipe.data.store import open_store
 from recipe.data.tokenizer import load_tokenizer
 from tests.conftest import write_miniature
-from tests.s3_server import Bucket, RequestCount
+from tests.s3_server import Bucket, RequestCount, forget_credentials
 
 pytestmark = pytest.mark.slow
 
@@ -101,12 +100,7 @@ def test_what_is_wrong_with_a_bucket_is_one_line(
     bucket.server.stop()
     fails("s3://bucket/store", "check the address and the connection")
     bucket.restart()
-    objects._uploader.cache_clear()
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    forget_credentials(monkeypatch)
     fails("s3://bucket/store", "give credentials where")
 
 

@@ -19,7 +19,7 @@ from recipe.checkpoint_store import CheckpointStoreError, RunStore
 from recipe.config import load_config
 from recipe.data import objects, remote
 from recipe.train import train
-from tests.s3_server import Bucket
+from tests.s3_server import Bucket, forget_credentials
 from tests.tiny_run import final_weights, kill_run, launch, start_process, training_losses
 
 pytestmark = pytest.mark.slow
@@ -204,12 +204,7 @@ def test_what_is_wrong_with_a_store_is_said_before_training(
 
     refuses("/a/folder", "checkpoint_store=/a/folder: expected s3://")
     refuses("s3://missing/runs", "there is no such bucket")
-    objects._uploader.cache_clear()
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    forget_credentials(monkeypatch)
     refuses("s3://bucket/runs", "give credentials where")
 
 

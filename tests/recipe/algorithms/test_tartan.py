@@ -74,7 +74,8 @@ def by_hand(steps: list[Any], batches: ToyBatches | None, similarity: str, lr: f
                         product / (gradient.norm() * development.norm()) if similarity == "cosine" else product
                     )
         model.zero_grad()
-        sum(a * sum(own) / len(own) for a, own in zip(alpha, losses, strict=True) if own).backward()  # pyright: ignore
+        weighed = [a * torch.stack(own).mean() for a, own in zip(alpha, losses, strict=True) if own]
+        torch.stack(weighed).sum().backward()
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter -= LEARNING_RATE * (0 if parameter.grad is None else parameter.grad)

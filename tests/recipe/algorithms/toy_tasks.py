@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from composer import Algorithm, ComposerModel, Trainer
 from composer.utils import dist
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from recipe.algorithms.tartan import DevelopmentGradient, MetaTartan
-from recipe.data.development import Share
+from recipe.data.development import DevelopmentBatches, Share
 from recipe.data.loader import batches_of_microbatches
+from recipe.data.microbatch import Microbatch
 
 FEATURES, HIDDEN, CLASSES = 6, 8, 3
 LEARNING_RATE = 0.1
@@ -64,7 +65,7 @@ class ToyModel(ComposerModel):
     def forward(self, batch: dict[str, Any]) -> list[dict[str, Tensor]]:
         return self.network(batch)
 
-    def loss(self, outputs: list[dict[str, Tensor]], batch: dict[str, Any]) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def loss(self, outputs: list[dict[str, Tensor]], batch: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
         return toy_losses(outputs, batch)
 
 
@@ -109,7 +110,8 @@ def fit_toy(
 ) -> Trainer:
     """One epoch over this rank's steps with SGD."""
     dealt = [step for step in steps for _ in range(dist.get_world_size())]  # the sampler deals them to ranks in turn
-    loader = DataLoader(dealt, batch_size=None, sampler=dist.get_sampler(dealt, shuffle=False))  # pyright: ignore[reportArgumentType]
+    dataset = cast(Dataset[Any], dealt)  # a list will do
+    loader = DataLoader(dataset, batch_size=None, sampler=dist.get_sampler(dataset, shuffle=False))
     trainer = Trainer(
         model=model,
         train_dataloader=batches_of_microbatches(loader),
@@ -144,7 +146,8 @@ class ToyBatches:
     def _share(self, batch: list[Example]) -> Share:
         own = np.array_split(np.arange(len(batch)), self.ranks)[self.rank]
         places = np.array_split(own, 2)  # two microbatches
-        return Share([toy_microbatch([batch[i] for i in place]) for place in places], places, len(batch))  # pyright: ignore[reportArgumentType]
+        microbatches = [cast(Microbatch, toy_microbatch([batch[i] for i in place])) for place in places]
+        return Share(microbatches, places, len(batch))
 
 
 def fixed_head() -> nn.Module:
@@ -158,5 +161,5 @@ def fixed_head() -> nn.Module:
 
 
 def meta_tartan(model: ToyModel, tasks: Sequence[str], batches: ToyBatches, **options: Any) -> MetaTartan:
-    development = DevelopmentGradient(batches, model.network, fixed_head, seed=0)  # pyright: ignore[reportArgumentType]
+    development = DevelopmentGradient(cast(DevelopmentBatches, batches), model.network, fixed_head, seed=0)
     return MetaTartan(tasks, toy_losses, development, model.network.backbone.parameters, **options)
