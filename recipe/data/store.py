@@ -7,16 +7,13 @@ out when it is opened, except for damage inside a shard, which its hash shows wh
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from composer.utils import dist
-from filelock import FileLock
 from numpy.typing import NDArray
 from streaming import StreamingDataset
 from streaming.base.storage import CloudDownloader
@@ -25,6 +22,7 @@ from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 from recipe.data.manifest import SPLITS, Manifest, columns, token_dtype
 from recipe.data.remote import fetch_patiently, is_missing, is_url, store_root
 from recipe.data.shard_reader import VerifiedStream
+from recipe.data.shared_memory import open_dataset
 from recipe.data.stream_files import StoreError, StreamFiles, read_stream_files, stored_file
 from recipe.data.tokenizer import fingerprint, tokenizer_folder
 from recipe.tasks.catalogue import CATALOGUE, Task, get_task
@@ -250,8 +248,7 @@ def _stream(opened: Sequence[_Opened], cache: str, cache_limit: str | None) -> S
     downloader = CloudDownloader.get(opened[0].files.folder)
     streams = [VerifiedStream(one.files, f"{cache}/{one.cache_name}", downloader) for one in opened]
     try:
-        with _alone_on_this_machine():
-            return StreamingDataset(streams=streams, batch_size=1, shuffle=False, cache_limit=cache_limit)
+        return open_dataset(streams, cache_limit)
     except ValueError as error:
         if cache_limit is not None and "cache limit" in str(error).lower():
             raise StoreError(f"data.cache_limit={cache_limit}: is too little for this store ({error})") from error
@@ -260,21 +257,3 @@ def _stream(opened: Sequence[_Opened], cache: str, cache_limit: str | None) -> S
         raise StoreError(
             f"{cache}: is in use by an open store or was by a run that was killed; give this one its own cache"
         ) from error
-
-
-@contextmanager
-def _alone_on_this_machine() -> Iterator[None]:
-    """One job at a time: Streaming looks for a free name for its shared memory first and takes it later.
-
-    All ranks of a job must find the same name, so the first of a machine locks for the others.
-    """
-    lock = FileLock(os.path.join(tempfile.gettempdir(), f"streaming-{os.getuid()}.lock"))
-    first = dist.get_local_rank() == 0
-    if first:
-        lock.acquire()
-    try:
-        dist.barrier()
-        yield
-        dist.barrier()
-    finally:
-        lock.release()

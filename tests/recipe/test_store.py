@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
+import os
 import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from torch.utils.data import DataLoader, Dataset
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, Manifest, columns, write_manifest
@@ -212,6 +216,7 @@ def test_a_store_converted_again_never_meets_its_old_cache(
 
 OPEN_OFTEN = """
 import sys
+import tempfile
 from recipe.data.store import open_store
 from recipe.data.tokenizer import load_tokenizer
 folder, tokenizer, cache = sys.argv[1:]
@@ -264,6 +269,32 @@ def test_a_bounded_cache_stays_within_its_limit_and_gives_the_same_examples(
         for column, value in example.items():
             assert np.array_equal(bounded[index][column], value)
         assert _size(tmp_path / "bounded") <= limit
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are not in the file system")
+def test_a_store_that_nobody_uses_any_more_holds_no_files(
+    miniature_store: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where Streaming has its locks
+
+    def read_once() -> None:
+        store = open_store(miniature_store, tokenizer, TASKS, "train", str(tmp_path / "cache"))
+        loader = DataLoader(cast(Dataset[Any], store), batch_size=None, num_workers=1)
+        next(iter(loader))
+
+    def in_use() -> list[int]:
+        gc.collect()
+        return [len(os.listdir(folder)) for folder in ("/proc/self/fd", tempfile.gettempdir())]
+
+    read_once()
+    before = in_use()
+    for _ in range(5):
+        read_once()
+    assert in_use() == before
+
+    kept = open_store(miniature_store, tokenizer, TASKS, "train", str(tmp_path / "kept"))
+    read_once()
+    assert all(kept[i] for i in range(len(kept)))
 
 
 def test_a_cache_too_small_for_the_store_names_the_key(
