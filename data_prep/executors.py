@@ -7,7 +7,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
@@ -17,6 +17,7 @@ from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from data_prep.convert import ConversionError, Report, Settings, Unit, convert_part
 from data_prep.part import Part
+from data_prep.processes import prepare_worker, worker_context
 from recipe.errors import UserError
 
 Job = tuple[Unit, int]  # a piece to convert, by its unit and number
@@ -66,9 +67,10 @@ def convert_in_processes(
     Raises:
         ConversionError: A process died.
     """
-    context = multiprocessing.get_context("spawn")  # the tokenizer's threads do not survive a fork
+    context = worker_context()
     counts, stop = context.Queue(), context.Event()
-    pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(settings, tokenizer, counts, stop))
+    given = (dict(os.environ), settings, tokenizer, counts, stop)
+    pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=given)
     try:
         futures = {pool.submit(_convert, *job): job for job in jobs}
         yield from watch(futures, lambda: report(_drain(counts)))
@@ -116,9 +118,11 @@ def _drain(counts: Any) -> int:
             return total
 
 
-def _start(settings: Settings, tokenizer: PreTrainedTokenizerFast, counts: Any, stop: Any) -> None:
+def _start(
+    environment: Mapping[str, str], settings: Settings, tokenizer: PreTrainedTokenizerFast, counts: Any, stop: Any
+) -> None:
     """Prepare a worker process."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # processes are the parallelism
+    prepare_worker(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells the workers when to stop
     _Worker.settings, _Worker.tokenizer, _Worker.counts, _Worker.stop = settings, tokenizer, counts, stop
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -17,6 +17,7 @@ from composer import Trainer
 from composer.core import Callback, DataSpec, Evaluator
 from composer.loggers import LoggerDestination, MLFlowLogger, TensorboardLogger, WandBLogger
 from composer.utils import dist, reproducibility
+from torch.distributed.checkpoint.state_dict import _get_fqns
 
 import recipe.config
 from recipe.algorithms.build import build_algorithms
@@ -66,6 +67,7 @@ def train(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> RunFolder:
             trainer.fit()
         folder.mark_finished(trainer.state)
         trainer.close()
+        _get_fqns.cache_clear()  # torch keeps all models whose state was ever asked for, and with them their data
     return folder
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import chain, islice
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from data_prep.decode import Tokens, decode_texts, example_texts
 from data_prep.overlap.keys import ExampleKeys, Keys, example_keys
+from data_prep.processes import prepare_worker, worker_context
 from data_prep.streams import Sample, Stream, read_shard
 from recipe.data.stream_files import StreamFiles
 from recipe.tasks.catalogue import Family
@@ -116,8 +116,8 @@ def build_index(
             pieces.append(_index_shard(one, shard, tokenizer, place))
             report(shard["samples"])
         return KeyIndex(streams, list(chain(*pieces)))
-    context = get_context("spawn")  # the tokenizer's threads do not survive a fork
-    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_silence_threads) as pool:
+    processes, environment = min(workers, len(jobs)), dict(os.environ)
+    with ProcessPoolExecutor(processes, worker_context(), initializer=prepare_worker, initargs=(environment,)) as pool:
         futures = {
             pool.submit(_index_shard, *job, tokenizer, place): job for job, place in zip(jobs, places, strict=True)
         }
@@ -125,10 +125,6 @@ def build_index(
             future.result()
             report(futures[future][1]["samples"])
         return KeyIndex(streams, list(chain(*(future.result() for future in futures))))
-
-
-def _silence_threads() -> None:
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # processes are the parallelism
 
 
 def _index_shard(

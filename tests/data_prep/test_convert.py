@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from data_prep.workers import convert_units
 from recipe.data.manifest import Manifest
 from recipe.data.tokenizer import load_tokenizer
 from tests.conftest import content
+from tests.processes import Forked, run_forked
 
 LIMITS = Limits(max_length=64, max_target_length=16, stride=16)
 TASKS = ("cola", "copa")
@@ -258,21 +258,16 @@ def test_a_killed_conversion_is_taken_up_as_if_nothing_had_happened(
     for split, rows in (("train", 60_000), ("validation", 100)):
         write_cola(raw, split, [f"text number {i} of many" for i in range(rows)], [i % 2 for i in range(rows)])
 
-    def start(store: Path) -> subprocess.Popen:
-        command = f"-m data_prep {store} --source local:{raw} --tokenizer {tiny_tokenizer_folder} --workers {workers}"
-        return subprocess.Popen([sys.executable, *command.split()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    options = ["--source", f"local:{raw}", "--tokenizer", tiny_tokenizer_folder, "--workers", str(workers)]
 
     store = tmp_path / "store"
-    killed = start(store)
+    killed = Forked("data_prep", str(store), *options)
     while not list(store.glob("*/cola/train.partial-*/part-*.json")):
-        assert killed.poll() is None, killed.communicate()
+        assert killed.poll() is None, killed.output
         time.sleep(0.01)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    killed.kill()
     assert not list(store.glob("*/cola/train")), "the conversion was over before it could be killed"
 
     for folder in (store, tmp_path / "undisturbed"):
-        process = start(folder)
-        output, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, output
+        run_forked("data_prep", str(folder), *options)
     assert content(store) == content(tmp_path / "undisturbed")

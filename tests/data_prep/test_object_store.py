@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import threading
 import time
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from data_prep import __main__ as cli
 from recipe.data.store import open_store
 from recipe.data.tokenizer import load_tokenizer
 from tests.conftest import write_miniature
+from tests.processes import Forked
 from tests.s3_server import Bucket, RequestCount, forget_credentials
 
 pytestmark = pytest.mark.slow
@@ -36,18 +35,12 @@ def arguments(store: str, source: str, tokenizer: str, *more: str) -> list[str]:
 
 def test_ten_kills_leave_no_trace(bucket: Bucket, raw: str, tiny_tokenizer_folder: str):
     """SIGKILL after a random number of requests, start again: the same objects as without, and not one more."""
-    context = multiprocessing.get_context("forkserver")  # starts a process without importing everything again
-    context.set_forkserver_preload(["data_prep.run"])
     requests = RequestCount()
 
-    def start(prefix: str) -> BaseProcess:
-        process = context.Process(
-            target=cli.main, args=(arguments(f"s3://bucket/{prefix}", raw, tiny_tokenizer_folder),)
-        )
-        process.start()
-        return process
+    def start(prefix: str) -> Forked:
+        return Forked("data_prep", *arguments(f"s3://bucket/{prefix}", raw, tiny_tokenizer_folder))
 
-    start("undisturbed").join()
+    start("undisturbed").wait()
     needed = requests.count
     expected = bucket.content("undisturbed/")
     assert len(expected) == len(TASKS) * 2 * 4  # splits; shard, index, lengths, manifest
@@ -58,13 +51,12 @@ def test_ten_kills_leave_no_trace(bucket: Bucket, raw: str, tiny_tokenizer_folde
         last = requests.count + rng.randint(1, needed // 2)
         process = start("killed")
         while requests.count < last:
-            assert process.is_alive(), "the conversion was over before it could be killed ten times"
+            assert process.poll() is None, "the conversion was over before it could be killed ten times"
             time.sleep(0.001)
         process.kill()
-        process.join()
         seen.append(len(bucket.names("killed/")))
     assert seen[0] < seen[-1], f"objects after each kill: {seen}"
-    start("killed").join()
+    start("killed").wait()
     assert bucket.content("killed/") == expected
 
 

@@ -41,7 +41,8 @@ from recipe.score import score_run
 from recipe.tasks import catalogue
 from recipe.train import train
 from tests.conftest import content
-from tests.tiny_run import ROOT, TINY
+from tests.processes import ROOT
+from tests.tiny_run import TINY
 
 pytestmark = pytest.mark.usefixtures("nothing_registered")
 

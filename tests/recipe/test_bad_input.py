@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ import pytest
 from recipe.config import load_config
 from recipe.errors import UserError
 from recipe.train import train
-from tests.tiny_run import ROOT
+from tests.tiny_run import start_run
 
 
 def fail(path: Path, *overrides: str) -> str:
@@ -68,10 +66,8 @@ def test_a_backbone_that_does_not_exist(run_yaml: Path):
 
 @pytest.mark.slow
 def test_the_command_says_it_in_one_line_and_exits_with_2(run_yaml: Path, tmp_path: Path):
-    done = subprocess.run(
-        [sys.executable, "recipe/train.py", str(run_yaml), "tasks=[rte]"], cwd=ROOT, text=True, capture_output=True
-    )
-    assert done.returncode == 2
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    process = start_run(run_yaml, "tasks=[rte]")
+    assert process.wait() == 2
+    errors = [line for line in process.output.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and "no train split of rte" in errors[0]
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in process.output

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,19 +17,20 @@ from recipe.checkpoint_store import CheckpointStoreError, RunStore
 from recipe.config import load_config
 from recipe.data import objects, remote
 from recipe.train import train
+from tests.processes import run_ranks
 from tests.s3_server import Bucket, forget_credentials
-from tests.tiny_run import final_weights, kill_run, launch, start_process, training_losses
+from tests.tiny_run import final_weights, start_run, training_losses
 
 pytestmark = pytest.mark.slow
 
 STORE = "checkpoint_store=s3://bucket/runs"
 FETCH = """
-import sys
+import os, sys
 from pathlib import Path
 from recipe.checkpoint_store import RunStore, fetch_run
 from recipe.distributed import initialize_ranks
 initialize_ranks()
-fetch_run(RunStore("s3://bucket/runs", "apart"), Path(sys.argv[1]))
+fetch_run(RunStore("s3://bucket/runs", "apart"), Path(sys.argv[1]) / os.environ["RANK"] / "run")
 """
 
 
@@ -87,10 +86,10 @@ def test_a_run_killed_in_an_upload_continues_on_another_machine_to_the_bit(
 
     overrides += ["run_name=killed", STORE]
     monkeypatch.setenv("S3_ENDPOINT_URL", f"http://127.0.0.1:{proxy.port}")
-    process = launch(run_yaml, *overrides)
+    process = start_run(run_yaml, *overrides)
     while not proxy.stalled.wait(0.1):
-        assert process.poll() is None, process.communicate()[0]
-    kill_run(process)
+        assert process.poll() is None, process.output
+    process.kill()
     killed = tmp_path / "runs" / "killed"
     assert (killed / "checkpoints" / "ep0-ba4-rank0.pt").exists(), "the upload should be behind the training"
     shutil.rmtree(killed)
@@ -151,18 +150,9 @@ def test_machines_without_a_common_folder_all_get_the_newest_checkpoint(bucket: 
     torch.save({"step": 6}, newest)
     torch.save({"step": 2}, older)
     bucket.client().upload_file(str(older), "bucket", "runs/apart/checkpoints/ep0-ba2-rank0.pt")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    processes = []
-    for rank in range(2):
-        node = {"RANK": rank, "LOCAL_RANK": 0, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 1, "NODE_RANK": rank}
-        node |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        command = [sys.executable, "-c", FETCH, str(tmp_path / str(rank) / "run")]
-        processes.append(start_process(command, {**os.environ, **{name: str(value) for name, value in node.items()}}))
-    for process in processes:
-        output, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, output
+    script = tmp_path / "fetch.py"
+    script.write_text(FETCH)
+    run_ranks(str(script), str(tmp_path), ranks=2, local_ranks=1)
     fetched = tmp_path / "0" / "run" / "checkpoints" / "ep0-ba6-rank0.pt"
     assert fetched.read_bytes() == newest.read_bytes()
     assert set(bucket.names("runs/apart/")) == {"checkpoints/ep0-ba2-rank0.pt", "checkpoints/ep0-ba6-rank0.pt"}

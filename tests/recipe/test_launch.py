@@ -16,7 +16,7 @@ import torch
 import yaml
 
 from recipe.checkpoint import latest_checkpoint
-from tests.tiny_run import ROOT, start_process
+from tests.processes import ROOT, start_process
 
 LAUNCH = ROOT / "docs" / "launch"
 APART = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /dev/shm && exec "$@"', "sh"]

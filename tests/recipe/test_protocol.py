@@ -27,7 +27,8 @@ from recipe.protocol.starts import name_starts
 from recipe.protocol.study_config import load_study_config, study_runs
 from recipe.protocol.trial import Cell, Trial, run_trial
 from recipe.yaml_keys import ConfigError
-from tests.tiny_run import ROOT, TINY, start_process
+from tests.processes import ROOT, start_process
+from tests.tiny_run import TINY
 
 CELL = Cell("cb", "plain", "roberta-base", 1.0)
 

@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 import signal
-import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ import torch
 import yaml
 
 from recipe.checkpoint import BEST, checkpoint_batch, complete_checkpoints, latest_checkpoint, read_checkpoint
-from tests.tiny_run import final_weights, kill_run, launch, run, train_with_sgd, training_losses
+from tests.processes import start_process
+from tests.tiny_run import final_weights, run, start_run, train_with_sgd, training_losses
 
 KILLS = int(os.environ.get("KILLS", "2"))  # 20 is a good number for an idle afternoon
 
@@ -29,10 +30,12 @@ def test_a_run_killed_again_and_again_ends_bitwise_as_an_uninterrupted_one(run_y
 
     killed, moment = tmp_path / "runs" / "killed", random.Random(0)
     for _ in range(KILLS):
-        process, done = launch(run_yaml, *overrides, "run_name=killed"), _steps(killed)
-        _wait_for(lambda done=done: _steps(killed) > done, process)
+        process, done = start_run(run_yaml, *overrides, "run_name=killed"), _steps(killed)
+        while _steps(killed) <= done:
+            assert process.poll() is None, process.output
+            time.sleep(0.02)
         time.sleep(moment.uniform(0, 0.3))
-        kill_run(process)
+        process.kill()
     run(run_yaml, *overrides, "run_name=killed")
 
     whole, resumed = final_weights(tmp_path / "runs" / "whole"), final_weights(killed)
@@ -44,8 +47,11 @@ def test_a_run_killed_again_and_again_ends_bitwise_as_an_uninterrupted_one(run_y
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_run_that_the_same_command_finishes(run_yaml, tmp_path):
     folder = tmp_path / "runs" / "tiny"
-    process = launch(run_yaml, "max_duration=400ba", "save_interval=1000ba")
-    _wait_for(lambda: (folder / "metrics.jsonl").is_file() and len(training_losses(folder)) > 1, process)
+    launcher = [sys.executable, "-m", "composer.cli.launcher", "-n", "1", "recipe/train.py"]
+    process = start_process([*launcher, str(run_yaml), "max_duration=400ba", "save_interval=1000ba"])
+    while not (folder / "metrics.jsonl").is_file() or len(training_losses(folder)) < 2:
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=120)
     assert process.returncode != 0
@@ -94,11 +100,3 @@ def _steps(folder: Path) -> int:
     """What the latest complete checkpoint has behind it."""
     checkpoint = latest_checkpoint(folder / "checkpoints")
     return 0 if checkpoint is None else checkpoint_batch(checkpoint.name) or 0
-
-
-def _wait_for(condition, process: subprocess.Popen[str], timeout: float = 300) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "the run did not come so far"
-        time.sleep(0.05)

@@ -13,7 +13,7 @@ from recipe.data.simulate.__main__ import main
 from recipe.data.simulate.lengths import Lengths, published_lengths
 from recipe.data.simulate.outcome import Outcome, simulate_fixed, simulate_strategy
 from recipe.tasks.catalogue import PREFINETUNE_TASKS, get_task
-from tests.tiny_run import ROOT
+from tests.processes import ROOT
 
 ENCODER_TASKS = [key for key in PREFINETUNE_TASKS if not get_task(key).needs_decoder]
 

@@ -12,7 +12,8 @@ from recipe.checkpoint import read_checkpoint
 from recipe.config import load_config
 from recipe.data.batch_plan import Strategy, Weighting
 from recipe.train import train
-from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, ROOT, TINY, final_weights, train_with_sgd, training_losses
+from tests.processes import ROOT
+from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, TINY, final_weights, train_with_sgd, training_losses
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import weakref
 from typing import Any
 
@@ -16,6 +15,7 @@ from recipe.algorithms.tartan import BodyGradients, MTTartan, similarities, trai
 from recipe.checkpoint import latest_checkpoint, read_checkpoint
 from recipe.config import load_config
 from recipe.train import train
+from tests.processes import run_ranks
 from tests.recipe.algorithms.toy_tartan_on_ranks import in_turn, joined, train_toy
 from tests.recipe.algorithms.toy_tasks import (
     HIDDEN,
@@ -31,7 +31,7 @@ from tests.recipe.algorithms.toy_tasks import (
     toy_labels,
     toy_microbatch,
 )
-from tests.tiny_run import final_weights, start_process, train_with_sgd
+from tests.tiny_run import final_weights, train_with_sgd
 
 TASKS = ("end", "helps", "other")
 ADAM: dict[str, Any] = {"lr": 1e-3, "weight_decay": 0.1}
@@ -203,9 +203,7 @@ def _most_gradient_bytes(count: int, monkeypatch: pytest.MonkeyPatch) -> int:
 def test_two_ranks_learn_the_weights_of_one(tmp_path):
     """DDP's part of a step is a microbatch of a rank, so one process takes them in turn; FSDP2's is all ranks'."""
     script = "tests/recipe/algorithms/toy_tartan_on_ranks.py"
-    process = start_process([sys.executable, "-m", "composer.cli.launcher", "-n", "2", script, str(tmp_path)])
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
+    run_ranks(script, str(tmp_path), ranks=2)
     for parallelism, similarity, lay_out in (
         ("ddp", "cosine", in_turn),
         ("ddp", "dot", in_turn),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from torchmetrics.functional.classification import multiclass_f1_score, multicla
 from recipe.tasks.catalogue import CATALOGUE, Family, Task, get_task
 from recipe.tasks.metrics import build_metrics
 from recipe.tasks.origin import licensed
+from tests.processes import run_ranks
 
 
 def scores(key: str, predictions: list, references: list) -> dict[str, float]:
@@ -166,11 +165,12 @@ def test_scores_do_not_depend_on_the_batches(key: str) -> None:
 
 
 _TWO_RANKS = """
-import sys, torch.distributed as dist
+import torch.distributed as dist
+from recipe.distributed import initialize_ranks
 from recipe.tasks.catalogue import get_task
 from recipe.tasks.metrics import build_metrics
-rank = int(sys.argv[1])
-dist.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2)
+initialize_ranks()
+rank = dist.get_rank()
 for key, predictions, references in (
     ("cola", [0, 1, 1, 0, 1], [0, 1, 0, 1, 1]),
     ("race", [0, 3, 1, 2, 1], [0, 3, 0, 1, 1]),
@@ -189,15 +189,9 @@ for key, predictions, references in (
 
 @pytest.mark.slow
 def test_two_ranks_score_what_one_does(tmp_path: Path) -> None:
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", _TWO_RANKS, str(rank), str(tmp_path / "meeting")],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    script = tmp_path / "score.py"
+    script.write_text(_TWO_RANKS)
+    outputs = run_ranks(str(script), ranks=2)
     expected = {
         "cola": scores("cola", [0, 1, 1, 0, 1], [0, 1, 0, 1, 1]),
         "race": scores("race", [0, 3, 1, 2, 1], [0, 3, 0, 1, 1]),
