@@ -9,6 +9,7 @@ The same command continues an interrupted run. Every key is explained below, in 
 
 from __future__ import annotations
 
+import atexit
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,9 +67,15 @@ def train(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> RunFolder:
         if elapsed is None or elapsed < 1:  # else the run was killed, or called again, after its last step
             trainer.fit()
         folder.mark_finished(trainer.state)
-        trainer.close()
-        _get_fqns.cache_clear()  # torch keeps all models whose state was ever asked for, and with them their data
+        _close(trainer)
     return folder
+
+
+def _close(trainer: Trainer) -> None:
+    """Also lets go of model and data, which Composer and torch would keep until the process ends."""
+    trainer.close()
+    atexit.unregister(trainer.engine._close)
+    _get_fqns.cache_clear()
 
 
 def build_data(config: TrainConfig, model: MultitaskModel, cache: str) -> tuple[DataSpec, dict[Task, DataSpec]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 
 import pytest
@@ -11,6 +12,8 @@ import yaml
 from recipe.checkpoint import read_checkpoint
 from recipe.config import load_config
 from recipe.data.batch_plan import Strategy, Weighting
+from recipe.data.store import ShardStore
+from recipe.models import MultitaskModel
 from recipe.train import train
 from tests.processes import ROOT
 from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, TINY, final_weights, train_with_sgd, training_losses
@@ -69,6 +72,16 @@ def test_every_strategy_trains_with_either_weighting_into_a_second_epoch(run_yam
         )
         losses = training_losses(folder.path)
         assert len(losses) == 3 and all(math.isfinite(loss) for _, loss in losses)
+
+
+def test_a_run_that_is_over_keeps_neither_model_nor_data(run_yaml):
+    def kept() -> int:
+        gc.collect()
+        return sum(isinstance(one, MultitaskModel | ShardStore) for one in gc.get_objects())
+
+    before = kept()
+    train(load_config(run_yaml, ["max_duration=1ba"]))
+    assert kept() == before
 
 
 @pytest.mark.parametrize("backbone", ["roberta", "bart", "modernbert"])
