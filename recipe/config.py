@@ -289,7 +289,15 @@ def parse_config(given: Any, where: str) -> TrainConfig:
     Raises:
         ConfigError: With the key at fault, and the nearest valid one if it is unknown.
     """
-    config = parse_keys(given, TrainConfig, where)
+    return check_config(parse_keys(given, TrainConfig, where), where)
+
+
+def check_config(config: TrainConfig, where: str) -> TrainConfig:
+    """The same configuration; its own tasks are registered.
+
+    Raises:
+        ConfigError: With the key whose value is at fault.
+    """
     _register(config.user_tasks, where)
     _check_values(config)
     return config

@@ -72,13 +72,14 @@ def load_protocol_config(path: str | Path, overrides: Sequence[str] = ()) -> Pro
 def parse_protocol_config(given: Any, where: str) -> ProtocolConfig:
     """Like :func:`load_protocol_config`, for keys that are read already."""
     config = parse_keys(given, ProtocolConfig, where)
-    if not config.tasks or not config.seeds or not config.fractions:
-        raise ConfigError(f"{where}: tasks, seeds and fractions must each name at least one")
+    points = hyperparameters(config.search)
+    if not (config.tasks and config.seeds and config.fractions and points):
+        raise ConfigError(f"{where}: tasks, seeds, fractions and the lists of search must each name at least one")
     if config.run is not None and config.starts:
         raise ConfigError(f"{where}: give either run (compared with its own backbone) or starts, not both")
-    for task in config.tasks:
-        for point in hyperparameters(config.search):
-            finetune_config(config, task, "start", 1.0, point, seed=1, runs="runs", run_name="run")
+    checked = [(task, points[0]) for task in config.tasks] + [(config.tasks[0], point) for point in points[1:]]
+    for task, point in checked:  # every task and every point, which have nothing to do with one another
+        finetune_config(config, task, "start", 1.0, point, seed=1, runs="runs", run_name="run")
     for key in config.per_task:  # also of tasks that an override has left out
         try:
             get_task(key)

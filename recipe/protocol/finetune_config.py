@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Optional
 
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING
 
 from recipe.config import (
     AlgorithmsConfig,
@@ -20,7 +20,7 @@ from recipe.config import (
     Precision,
     R3FConfig,
     TrainConfig,
-    parse_config,
+    check_config,
 )
 from recipe.tasks.user import UserTask
 from recipe.yaml_keys import ConfigError, parse_keys, read_keys
@@ -107,4 +107,4 @@ def train_config(config: FinetuneConfig, backbone: str, reuse_head: bool) -> Tra
     shared = {own.name: getattr(config, own.name) for own in fields(config) if own.name in names}
     start = BackboneConfig(name=backbone, tokenizer=config.tokenizer, dropout=config.dropout, reuse_heads=reuse_head)
     run = TrainConfig(**shared, backbone=start, tasks=[config.task], keep_checkpoints=1)
-    return parse_config(OmegaConf.structured(run), config.run_name)
+    return check_config(run, config.run_name)

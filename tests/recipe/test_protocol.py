@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from recipe.protocol.starts import name_starts
 from recipe.protocol.study_config import load_study_config, study_runs
 from recipe.protocol.trial import Cell, Trial, run_trial
 from recipe.yaml_keys import ConfigError
-from tests.processes import ROOT, start_process
+from tests.processes import ROOT, Forked, run_forked
 from tests.tiny_run import TINY
 
 CELL = Cell("cb", "plain", "roberta-base", 1.0)
@@ -94,7 +93,8 @@ def test_a_cell_that_fails_stops_no_other_and_is_named(tmp_path: Path):
         ({"per_task": {"rtee": {}}}, r"per_task: unknown task 'rtee': did you mean 'rte'"),
         ({"run": "runs/x"}, r"give either run .* or starts"),
         ({"tasks": ["cbb"]}, r"unknown task 'cbb': did you mean 'cb'"),
-        ({"seeds": []}, r"tasks, seeds and fractions must each name at least one"),
+        ({"seeds": []}, r"tasks, seeds, fractions and the lists of search must each name at least one"),
+        ({"search": {"lr": []}}, r"the lists of search must each name at least one"),
     ],
 )
 def test_a_protocol_that_cannot_be_run_is_refused_at_once(tmp_path: Path, keys: dict, message: str):
@@ -152,17 +152,14 @@ def study_yaml(tmp_path: Path, miniature_store: str, tiny_tokenizer_folder: str)
 
 def test_a_study_that_is_killed_goes_on_and_reports_what_an_uninterrupted_one_would(study_yaml: Path, tmp_path: Path):
     folder = tmp_path / "studies" / "scale"
-    command = [sys.executable, "recipe/study.py", str(study_yaml)]
-    process = start_process(command)
+    process = Forked("recipe/study.py", str(study_yaml))
     while not (folder / "runs" / "tasks_01" / "finished.json").is_file():
-        assert process.poll() is None, process.communicate()[0]
+        assert process.poll() is None, process.output
         time.sleep(0.05)
-    subprocess.run(["pkill", "-KILL", "-f", str(tmp_path)], check=True)
-    process.wait()
+    process.kill()
+    subprocess.run(["pkill", "-KILL", "-f", str(tmp_path)])  # the run that it had begun
     first = (folder / "runs" / "tasks_01" / "metrics.jsonl").stat().st_mtime_ns
-    again = start_process(command)
-    said = again.communicate(timeout=600)[0]
-    assert again.returncode == 0, said
+    said = run_forked("recipe/study.py", str(study_yaml))
     assert (folder / "runs" / "tasks_01" / "metrics.jsonl").stat().st_mtime_ns == first, "what is done is skipped"
 
     evaluation = folder / "evaluation"

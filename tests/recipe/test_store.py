@@ -8,8 +8,6 @@ import json
 import os
 import resource
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +24,7 @@ from recipe.data.stream_files import seal_stream
 from recipe.data.tokenizer import load_tokenizer, tokenizer_folder
 from recipe.tasks.catalogue import UnknownTask
 from tests.conftest import convert_miniature
+from tests.processes import Forked
 
 TASKS = ["cola", "copa", "squad", "aeslc"]
 
@@ -215,14 +214,15 @@ def test_a_store_converted_again_never_meets_its_old_cache(
 
 
 OPEN_OFTEN = """
-import sys
-import tempfile
+import sys, time
+from pathlib import Path
 from recipe.data.store import open_store
 from recipe.data.tokenizer import load_tokenizer
 folder, tokenizer, cache = sys.argv[1:]
 tokenizer = load_tokenizer(tokenizer)
-print("ready", flush=True)
-sys.stdin.readline()
+Path(cache).mkdir()
+while len(list(Path(cache).parent.glob("cache-*"))) < 2:
+    time.sleep(0.001)
 for n in range(8):
     assert len(open_store(folder, tokenizer, ["cola"], "train", f"{cache}/{n}")[0]["tokens"])
 """
@@ -231,26 +231,11 @@ for n in range(8):
 def test_jobs_that_open_stores_at_the_same_time_do_not_disturb_each_other(
     stream: Path, tiny_tokenizer_folder: str, tmp_path: Path
 ):
-    command = [sys.executable, "-c", OPEN_OFTEN, str(tmp_path / "store"), tiny_tokenizer_folder]
-    jobs = [
-        subprocess.Popen(
-            [*command, str(tmp_path / f"cache-{n}")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for n in range(2)
-    ]
-    for job in jobs:
-        assert job.stdout and job.stdout.readline() == "ready\n"
-    for job in jobs:
-        assert job.stdin
-        job.stdin.write("go\n")
-        job.stdin.flush()
-    for job in jobs:
-        _, errors = job.communicate(timeout=300)
-        assert job.returncode == 0, errors
+    script = tmp_path / "open_often.py"
+    script.write_text(OPEN_OFTEN)
+    options = [str(tmp_path / "store"), tiny_tokenizer_folder]
+    jobs = [Forked(str(script), *options, str(tmp_path / f"cache-{n}")) for n in range(2)]
+    assert [job.wait() for job in jobs] == [0, 0], "\n".join(job.output for job in jobs)
 
 
 def test_a_bounded_cache_stays_within_its_limit_and_gives_the_same_examples(
