@@ -56,7 +56,7 @@ study: $(READY) ## Pre-finetune in several ways, fine-tune from each, and compar
 	$(BIN)/python recipe/study.py yamls/studies/$(NAME).yaml $(ARGS)
 
 test: $(READY) ## All tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(READY) ## ruff and pyright
 	$(BIN)/ruff check .

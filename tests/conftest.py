@@ -14,8 +14,6 @@ from recipe.tasks import catalogue, get_task, source_splits
 from tests.s3_server import bucket as bucket
 from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, TINY
 
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # before any test forks a loader's workers
-
 
 def convert_miniature(store: str, tokenizer_folder: str, tasks: Sequence[str], rows: int) -> None:
     """Convert some rows of each task's two splits in this process."""

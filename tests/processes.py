@@ -20,7 +20,7 @@ from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -28,12 +28,13 @@ _PRELOADED = ("recipe.train", "recipe.finetune", "data_prep.run")
 
 
 class Forked:
-    """``python <script> <arguments>`` (or ``-m <module>``) in the repository's root, with one thread."""
+    """``python <script> <arguments>`` (or ``-m <module>``) in the repository's root."""
 
     def __init__(self, program: str, *arguments: str, environment: Mapping[str, str] = os.environ) -> None:
-        server, self._folder = _server()
+        server, folder = _server()
+        self._folder = Path(folder.name)
         assert server.stdin and server.stdout
-        request = {"program": program, "arguments": arguments, "environment": {**environment, "OMP_NUM_THREADS": "1"}}
+        request = {"program": program, "arguments": arguments, "environment": dict(environment)}
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         self.pid = int(server.stdout.readline())
@@ -92,20 +93,18 @@ def run_ranks(program: str, *arguments: str, ranks: int, local_ranks: int | None
 
 
 def start_process(command: list[str], environment: Mapping[str, str] = os.environ) -> subprocess.Popen[str]:
-    """Any command in the repository's root, with one thread a process; its output can be read, errors among it."""
-    own = {**environment, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=ROOT, env=own, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    """Any command in the repository's root; its output can be read, errors among it."""
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
 @cache
-def _server() -> tuple[subprocess.Popen[str], Path]:
+def _server() -> tuple[subprocess.Popen[str], TemporaryDirectory[str]]:
     """It ends with its standard input, that is, with this process."""
-    folder = mkdtemp(prefix="forked-")
-    command = [sys.executable, __file__, folder]
-    own = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=ROOT, env=own, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE), Path(
-        folder
-    )
+    folder = TemporaryDirectory(prefix="forked-", ignore_cleanup_errors=True)
+    command = [sys.executable, __file__, folder.name]
+    return subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE), folder
 
 
 def _output(folder: Path, pid: int) -> Path:

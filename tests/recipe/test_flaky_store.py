@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
 from pathlib import Path
@@ -18,13 +19,14 @@ import pytest
 import torch
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
+from recipe.checkpoint import latest_checkpoint
 from recipe.config import load_config
 from recipe.data import remote
 from recipe.data.store import ShardStore, StoreError, open_store
 from recipe.data.tokenizer import load_tokenizer, tokenizer_folder
 from recipe.train import train
 from tests.s3_server import Bucket, RequestCount
-from tests.tiny_run import ENCODER_TASKS, final_weights
+from tests.tiny_run import ENCODER_TASKS, final_weights, start_run, training_losses
 
 pytestmark = pytest.mark.slow
 
@@ -35,18 +37,22 @@ class FlakyProxy(ThreadingHTTPServer):
     """Stands before an S3 server and spoils a share of the downloads, in five ways one after another.
 
     Small files, which are guarded by their length and by encryption on the way, in four of them; shards have hashes.
+    Of a shard whose path holds ``stall_at`` only the first half arrives, and nothing after it.
     """
 
     daemon_threads = True
 
-    def __init__(self, port: int, share: float) -> None:
+    def __init__(self, port: int, share: float, stall_at: str | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.behind, self.share = port, share
+        self.behind, self.share, self.stall_at = port, share, stall_at
+        self.stalled, self.over = threading.Event(), threading.Event()
         self.faults: Counter[str] = Counter()
         self.random = random.Random(0)
         self.of_shards, self.of_small_files = cycle(FAULTS), cycle(FAULTS[1:])
 
     def draw(self, path: str) -> str | None:
+        if self.stall_at is not None and self.stall_at in path and path.endswith(".zstd"):
+            return "stall"
         if self.random.random() >= self.share:
             return None
         fault = next(self.of_shards if path.endswith(".zstd") else self.of_small_files)
@@ -83,9 +89,12 @@ class _Handler(BaseHTTPRequestHandler):
             if name.lower() not in ("transfer-encoding", "connection", "date", "server", "x-amz-checksum-crc32"):
                 self.send_header(name, value)
         self.end_headers()
-        if fault == "truncated":
+        if fault in ("truncated", "stall"):
             self.wfile.write(body[: len(body) // 2])
             self.close_connection = True
+            if fault == "stall":
+                self.proxy.stalled.set()
+                self.proxy.over.wait()
         elif fault == "wrong bytes":
             self.wfile.write(bytes([body[0] ^ 1]) + body[1:])
         elif self.command == "GET":
@@ -112,11 +121,19 @@ def url(bucket: Bucket, miniature_store: str) -> str:
 @pytest.fixture
 def flaky(bucket: Bucket, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlakyProxy]:
     """Three downloads in ten are spoiled; the waits between tries are cut short."""
-    proxy = FlakyProxy(bucket.port, share=0.3)
-    threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    monkeypatch.setenv("S3_ENDPOINT_URL", f"http://127.0.0.1:{proxy.server_port}")
     monkeypatch.setattr(remote, "WAITS_S", (0.05,) * 6)
-    yield proxy
+    with _between(FlakyProxy(bucket.port, share=0.3), monkeypatch) as proxy:
+        yield proxy
+
+
+@contextmanager
+def _between(proxy: FlakyProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlakyProxy]:
+    """Meanwhile clients made from now on, also in other processes, talk to the proxy."""
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    with monkeypatch.context() as patch:
+        patch.setenv("S3_ENDPOINT_URL", f"http://127.0.0.1:{proxy.server_port}")
+        yield proxy
+    proxy.over.set()
     proxy.shutdown()
 
 
@@ -160,6 +177,28 @@ def test_a_run_on_a_flaky_store_ends_with_the_same_weights(flaky: FlakyProxy, ur
     assert flaky.faults.total() > 0
     right, other = final_weights(tmp_path / "runs" / "right"), final_weights(tmp_path / "runs" / "flaky")
     assert all(torch.equal(right[name], other[name]) for name in right)
+
+
+def test_a_run_killed_in_a_download_ends_as_if_it_had_not_been(
+    bucket: Bucket, url: str, run_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Twice: in a step, and on going on, when it fetches what it had."""
+    overrides = [f"data.store={url}", "save_interval=1ba", "max_duration=12ba", "eval_interval=9ep"]
+    train(load_config(run_yaml, [*overrides, "run_name=whole"]))
+    killed = tmp_path / "runs" / "killed"
+    process = start_run(run_yaml, *overrides, "run_name=killed")
+    while latest_checkpoint(killed / "checkpoints") is None:
+        assert process.poll() is None, process.output
+    process.kill()
+    with _between(FlakyProxy(bucket.port, share=0.0, stall_at="/squad/train/"), monkeypatch) as proxy:
+        process = start_run(run_yaml, *overrides, "run_name=killed")
+        while not proxy.stalled.wait(0.1):
+            assert process.poll() is None, process.output
+        process.kill()
+    train(load_config(run_yaml, [*overrides, "run_name=killed"]))
+    whole, resumed = final_weights(tmp_path / "runs" / "whole"), final_weights(killed)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert training_losses(tmp_path / "runs" / "whole") == training_losses(killed)
 
 
 def test_a_store_that_is_gone_for_a_moment_is_waited_for(
