@@ -119,6 +119,9 @@ class DataConfig:
     # Room for shards on each machine's disk, e.g. 200gb: those not read for longest make room. Default: all are kept.
     # Below the store's size use `locality`, too, or every shard is fetched again and again.
     cache_limit: Optional[str] = None
+    # Masked language modelling (tapt_ and dapt_ tasks) hides whole words instead of single tokens. Scores stay those of
+    # single tokens, which are easier.
+    mask_whole_words: bool = False
     # Loader processes for each rank; 0 reads in the training process.
     workers: int = 0
     # Score on a fixed random sample of so many validation examples of a task. Default: on all.

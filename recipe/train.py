@@ -91,6 +91,7 @@ def build_data(config: TrainConfig, model: MultitaskModel, cache: str) -> tuple[
         model.tokenizer,
         encoder_decoder=encoder_decoder,
         workers=config.data.workers,
+        mask_whole_words=config.data.mask_whole_words,
     )
     evaluation_data = build_evaluation_data(
         shards["validation"],

@@ -63,12 +63,17 @@ class MicrobatchDataset(Dataset[Microbatch]):
     """
 
     def __init__(
-        self, store: ShardStore, tokenizer: PreTrainedTokenizerFast, plan: dict[str, Any] | None = None, seed: int = 0
+        self,
+        store: ShardStore,
+        tokenizer: PreTrainedTokenizerFast,
+        plan: dict[str, Any] | None = None,
+        seed: int = 0,
+        mask_whole_words: bool = False,
     ):
         self.store = store
         self.pad_token_id = cast(int, tokenizer.pad_token_id)
         masks = any(task.family is Family.MASKED_LM for task in store.tasks)
-        self.masking = Masking.of(tokenizer, seed) if masks else None
+        self.masking = Masking.of(tokenizer, seed, mask_whole_words) if masks else None
         self.plan = plan or {}
         self.samples_to_skip = 0
 
@@ -175,6 +180,7 @@ def build_train_data(
     *,
     encoder_decoder: bool,
     workers: int,
+    mask_whole_words: bool = False,
 ) -> DataSpec:
     """The training data of a run.
 
@@ -197,7 +203,7 @@ def build_train_data(
         "data.max_steps_per_epoch": settings.max_steps_per_epoch,
         "data.locality": settings.locality,
     }
-    dataset = MicrobatchDataset(store, tokenizer, plan, settings.seed)
+    dataset = MicrobatchDataset(store, tokenizer, plan, settings.seed, mask_whole_words)
     sampler = PlanSampler(dataset, examples, settings)
     sampler.steps()  # what cannot be planned stops here
     return _data_spec(dataset, sampler, workers)

@@ -1,4 +1,7 @@
-"""Dynamic masking for masked language modelling (BERT, arXiv 1810.04805, section 3.1). L tokens of a row."""
+"""Dynamic masking for masked language modelling (BERT, arXiv 1810.04805, section 3.1). L tokens of a row.
+
+Of single tokens or, as BERT's authors added later, of whole words, whose rest does not give a hidden part away.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,12 @@ Tokens = NDArray[np.int64]
 
 
 def mask_tokens(
-    tokens: Tokens, special: NDArray[np.bool_], mask: int, vocabulary: int, rng: np.random.Generator
+    tokens: Tokens,
+    special: NDArray[np.bool_],
+    mask: int,
+    vocabulary: int,
+    rng: np.random.Generator,
+    words: NDArray[np.int64] | None = None,
 ) -> tuple[Tokens, Tokens]:
     """Chooses 15 % of the tokens, one at least: 80 % of them become the mask, 10 % any token, 10 % stay.
 
@@ -28,15 +36,20 @@ def mask_tokens(
         mask: Id of the mask.
         vocabulary: Number of ids that a token may become.
         rng: Draws.
+        words: (L,) number of the word that each token belongs to; words are chosen as a whole. Default: single tokens.
 
     Returns:
         The row to read (L,) and what its chosen tokens were (L,), IGNORE at all others.
     """
     maskable = np.flatnonzero(~special)
-    # As many as chance rounds to: 15 % in the mean of short rows, too.
-    count = min(len(maskable), max(1, int(len(maskable) * SHARE + rng.random())))
-    chosen = rng.permutation(maskable)[:count]
-    fate = rng.random(count)
+    word_of = np.arange(len(maskable)) if words is None else np.unique(words[maskable], return_inverse=True)[1]
+    lengths = np.bincount(word_of)
+    order = rng.permutation(len(lengths))
+    # The word in which the share ends is taken or left by chance: 15 % in the mean of short rows, too.
+    last = len(maskable) * SHARE + rng.random() * lengths[order]
+    taken = order[: max(1, int((lengths[order].cumsum() <= last).sum()))]
+    chosen = maskable[np.isin(word_of, taken)]
+    fate = rng.random(len(chosen))
     read, originals = tokens.copy(), np.full_like(tokens, IGNORE)
     originals[chosen] = tokens[chosen]
     read[chosen[fate < _MASKED]] = mask
@@ -54,22 +67,25 @@ class Masking:
         special: Ids of its special tokens.
         vocabulary: Number of its ids.
         seed: Of the run.
+        starts: (V,) which ids begin a word, to mask whole words.
     """
 
     mask: int
     special: tuple[int, ...]
     vocabulary: int
     seed: int
+    starts: NDArray[np.bool_] | None = None
 
     @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerFast, seed: int) -> Masking:
-        """Raises :class:`UserError` for a tokenizer without a mask."""
+    def of(cls, tokenizer: PreTrainedTokenizerFast, seed: int, whole_words: bool = False) -> Masking:
+        """Raises :class:`UserError` for a tokenizer without a mask, or for whole words where it does not mark them."""
         if tokenizer.mask_token_id is None:
             raise UserError(
                 f"tokenizer {tokenizer.name_or_path!r} has no mask token: leave out the tasks tapt_..., or use another"
             )
         assert isinstance(tokenizer.mask_token_id, int)
-        return cls(tokenizer.mask_token_id, tuple(tokenizer.all_special_ids), len(tokenizer), seed)
+        starts = word_starts(tokenizer) if whole_words else None
+        return cls(tokenizer.mask_token_id, tuple(tokenizer.all_special_ids), len(tokenizer), seed, starts)
 
     def __call__(self, tokens: Tokens, moment: tuple[int, ...], example: int) -> tuple[Tokens, Tokens]:
         """Row and originals, as :func:`mask_tokens` gives them.
@@ -80,4 +96,23 @@ class Masking:
             example: Its number in the store.
         """
         rng = np.random.default_rng((self.seed, example, *moment))
-        return mask_tokens(tokens, np.isin(tokens, self.special), self.mask, self.vocabulary, rng)
+        words = None if self.starts is None else self.starts[tokens].cumsum()
+        return mask_tokens(tokens, np.isin(tokens, self.special), self.mask, self.vocabulary, rng, words)
+
+
+def word_starts(tokenizer: PreTrainedTokenizerFast) -> NDArray[np.bool_]:
+    """(V,) which ids begin a word: those without WordPiece's ##, or with the sign for a space before; all special ones.
+
+    Raises:
+        UserError: The tokenizer marks neither.
+    """
+    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    marks = {mark: np.array([token.startswith(mark) for token in tokens]) for mark in ("##", "Ġ", "▁")}
+    mark = max(marks, key=lambda mark: marks[mark].sum())
+    if not marks[mark].any():
+        raise UserError(
+            f"tokenizer {tokenizer.name_or_path!r} does not mark where words begin: leave out data.mask_whole_words"
+        )
+    starts = ~marks[mark] if mark == "##" else marks[mark]
+    starts[tokenizer.all_special_ids] = True  # the first word after one may lack its space
+    return starts

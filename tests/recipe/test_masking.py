@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import WordPiece
 from transformers import AutoModelForMaskedLM
+from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from recipe.config import load_config
-from recipe.data.masking import Masking, mask_tokens
+from recipe.data.masking import Masking, mask_tokens, word_starts
 from recipe.data.microbatch import IGNORE
 from recipe.data.tokenizer import load_tokenizer
+from recipe.errors import UserError
 from recipe.export import export
 from recipe.models.backbone import BackboneError, build_backbone
 from recipe.models.build import build_model
@@ -52,6 +57,47 @@ def test_short_rows_have_a_masked_token_and_15_percent_in_the_mean():
     assert min(counts) >= 1 and np.mean(counts) / 26 == pytest.approx(0.15, abs=2e-3)
     _, originals = mask_tokens(np.arange(2), np.ones(2, bool), MASK, VOCABULARY, rng)
     assert (originals == IGNORE).all()
+
+
+def test_whole_words_are_hidden_as_a_whole_and_make_15_percent():
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(2000):
+        words = np.repeat(np.arange(30), rng.integers(1, 5, 30))
+        special = np.isin(words, (0, 14, 29))
+        _, originals = mask_tokens(rng.integers(4, VOCABULARY, len(words)), special, MASK, VOCABULARY, rng, words)
+        chosen = originals != IGNORE
+        assert chosen.any() and not (chosen & special).any()
+        assert all(chosen[words == word].all() or not chosen[words == word].any() for word in range(30))
+        shares.append(chosen.sum() / (~special).sum())
+    assert np.mean(shares) == pytest.approx(0.15, abs=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["byte pairs", "word pieces"])
+def test_words_begin_where_the_tokenizer_says(kind, tiny_tokenizer_folder):
+    tokenizer = load_tokenizer(tiny_tokenizer_folder)
+    if kind == "word pieces":
+        tokenizer = _word_pieces("[SEP]", "un", "##believ", "##able", "ta", "##les", sep_token="[SEP]")
+    text = f"unbelievable tales{tokenizer.sep_token}unbelievable"
+    ids = np.array(tokenizer(text, add_special_tokens=False)["input_ids"])
+    numbers = word_starts(tokenizer)[ids].cumsum()[ids != tokenizer.sep_token_id]
+    ids = ids[ids != tokenizer.sep_token_id]
+    words = [str(tokenizer.decode(ids[numbers == number])).strip() for number in np.unique(numbers)]
+    assert words == ["unbelievable", "tales", "unbelievable"]
+    assert len(ids) > len(words), "a word must have had several tokens"
+
+
+def test_a_tokenizer_that_does_not_mark_words_is_refused():
+    tokenizer = _word_pieces("[MASK]", "a", mask_token="[MASK]")
+    with pytest.raises(UserError, match=r"does not mark where words begin: leave out data\.mask_whole_words"):
+        Masking.of(tokenizer, seed=0, whole_words=True)
+
+
+def _word_pieces(*vocabulary: str, **special: str) -> PreTrainedTokenizerFast:
+    core = Tokenizer(cast(Any, WordPiece)({token: n for n, token in enumerate(("[UNK]", *vocabulary))}))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment]
+    core.decoder = decoders.WordPiece()  # type: ignore[assignment]
+    return PreTrainedTokenizerFast(tokenizer_object=core, unk_token="[UNK]", **special)
 
 
 def test_what_is_masked_depends_on_seed_moment_and_example_alone():
@@ -109,7 +155,13 @@ def test_an_encoder_decoder_is_refused(tiny_tokenizer_folder):
 
 def test_a_run_learns_a_tasks_own_text_and_its_export_starts_another(run_yaml, tmp_path):
     """With MT-TARTAN and all else that acts on losses: the stream of the end task serves both of its tasks."""
-    overrides = ["tasks=[cola,tapt_cola]", "algorithms.tartan.method=mt", "max_duration=12ep", "eval_interval=12ep"]
+    overrides = [
+        "tasks=[cola,tapt_cola]",
+        "data.mask_whole_words=true",
+        "algorithms.tartan.method=mt",
+        "max_duration=12ep",
+        "eval_interval=12ep",
+    ]
     folder = train(load_config(run_yaml, [*overrides, "optimizer.lr=3e-3"]))
     records = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
     losses = [record[name] for record in records if (name := "loss/scaled/tapt_cola") in record]
