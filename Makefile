@@ -67,6 +67,7 @@ bench: $(READY) ## Timings, as ratios within one run, and memory
 	$(BIN)/python bench/conversion.py
 	$(BIN)/python bench/batch_plan.py
 	$(BIN)/python bench/training_step.py
+	$(BIN)/python bench/tartan_step.py
 	$(BIN)/python bench/loader.py
 	$(BIN)/python bench/overlap.py
 

@@ -32,6 +32,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from composer import Callback, State
+from composer.core import DataSpec
 from composer.loggers import Logger
 from torch.utils.data import DataLoader
 
@@ -45,6 +46,7 @@ from recipe.data.tokenizer import load_tokenizer
 from recipe.models import build_model
 from recipe.optimizer import build_optimizer
 from recipe.run_folder import RunFolder
+from recipe.tasks import Task
 from recipe.train import build_trainer
 
 FIXED = 32
@@ -86,23 +88,36 @@ class EpochClock(Callback):
         self.seconds = time.perf_counter() - self.start
 
 
-def our_trainer(config: TrainConfig, steps: int, r3f: bool) -> Train:
-    """The recipe's Trainer; the batches, each time so many, are an epoch."""
-    config = replace(config, run_name=f"bench-{time.monotonic_ns()}")
-    config = replace(config, algorithms=replace(config.algorithms, r3f=replace(config.algorithms.r3f, enabled=r3f)))
-    model = build_model(config, load_tokenizer(tokenizer_name(config)))
-    epoch: list[Batch] = [[]] * steps
-    loader = DataLoader(epoch, batch_size=None, collate_fn=lambda batch: batch)  # pyright: ignore[reportArgumentType]
-    trainer = build_trainer(config, RunFolder.open(config), model, batches_of_microbatches(loader), {}, None)
-    clock = EpochClock()
-    trainer.state.callbacks.append(clock)
+class OurTrainer:
+    """The recipe's Trainer; the batches, each time so many, are an epoch.
 
-    def train(batches: list[Batch]) -> float:
-        epoch[:] = batches
-        trainer.fit(duration="1ep")
-        return clock.seconds
+    Args:
+        config: Of a run.
+        steps: Batches each time.
+        evaluation_data: For the algorithms that learn from it; nothing is evaluated.
+    """
 
-    return train
+    def __init__(self, config: TrainConfig, steps: int, evaluation_data: dict[Task, DataSpec] | None = None) -> None:
+        config = replace(config, run_name=f"bench-{time.monotonic_ns()}")
+        self.model = build_model(config, load_tokenizer(tokenizer_name(config)))
+        self.epoch: list[Batch] = [[]] * steps
+        loader = DataLoader(self.epoch, batch_size=None, collate_fn=lambda batch: batch)  # pyright: ignore[reportArgumentType]
+        data, folder = batches_of_microbatches(loader), RunFolder.open(config)
+        self.trainer = build_trainer(config, folder, self.model, data, evaluation_data or {}, None)
+        self.trainer.state.evaluators = []
+        self.clock = EpochClock()
+        self.trainer.state.callbacks.append(self.clock)
+
+    def __call__(self, batches: list[Batch]) -> float:
+        """Trains once on some batches and returns its seconds."""
+        self.epoch[:] = batches
+        self.trainer.fit(duration="1ep")
+        return self.clock.seconds
+
+
+def with_r3f(config: TrainConfig, enabled: bool) -> TrainConfig:
+    """The configuration with R3F on or off."""
+    return replace(config, algorithms=replace(config.algorithms, r3f=replace(config.algorithms.r3f, enabled=enabled)))
 
 
 def planned_batches(config: TrainConfig, store: ShardStore, strategy: Strategy, count: int) -> list[Batch]:
@@ -159,11 +174,11 @@ def main() -> None:
             sys.exit(f"an epoch has {len(mixed)} steps, {rounds} rounds of {arguments.steps} take {steps}")
         ways: dict[str, Callable[[], tuple[list[Batch], Train]]] = {
             "bare": lambda: (mixed, bare_loop(config)),
-            "mixed": lambda: (mixed, our_trainer(config, arguments.steps, r3f=False)),
-            "r3f": lambda: (mixed, our_trainer(config, arguments.steps, r3f=True)),
+            "mixed": lambda: (mixed, OurTrainer(with_r3f(config, False), arguments.steps)),
+            "r3f": lambda: (mixed, OurTrainer(with_r3f(config, True), arguments.steps)),
             "heterogeneous": lambda: (
                 planned_batches(config, store, Strategy.HETEROGENEOUS, steps),
-                our_trainer(config, arguments.steps, r3f=False),
+                OurTrainer(with_r3f(config, False), arguments.steps),
             ),
             "fixed": lambda: (fixed_batches(config, store, sum(map(count_examples, mixed))), bare_loop(config)),
         }

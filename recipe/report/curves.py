@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from recipe.errors import UserError
 from recipe.report.files import save_figure
 from recipe.report.plot import COLOURS, GREY
 
@@ -22,7 +23,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of a run's metrics file, in order of steps; a last line that a killed run left unfinished is dropped.
 
     Raises:
-        ValueError: Another line is not a JSON object with a step.
+        UserError: Another line is not a JSON object with a step.
     """
     lines = path.read_text(encoding="utf-8").splitlines()
     records = []
@@ -33,7 +34,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             if number == len(lines):
                 break
-            raise ValueError(
+            raise UserError(
                 f"{path}, line {number}: not a JSON object with a step; remove the line to go on without it"
             ) from error
         records.append(record)
@@ -67,23 +68,14 @@ def plot_curves(path: Path, metrics_file: Path, run_name: str) -> None:
     save_figure(path, figure)
 
 
-def _draw_loss(axes: Axes, steps: list[int], values: list[float]) -> None:
-    axes.plot(steps, values, color=GREY, alpha=0.45, linewidth=0.9, label="every interval")
-    window = max(1, len(values) // 20)
-    axes.plot(steps, smooth(values, window), color=COLOURS["classification"], linewidth=2, label=f"mean of {window}")
-    axes.axhline(1.0, color=COLOURS["commonsense"], linewidth=1, linestyle="--", label="uniform prediction")
-    axes.set_ylim(bottom=0)
-    _dress(axes, "training loss, scaled", empty=not steps)
-    axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.1)
+def dress(axes: Axes, label: str, empty: bool) -> None:
+    """Gives a picture of curves its look: a light grid, no frame, and a word in place of what is missing.
 
-
-def _draw_aggregate(axes: Axes, steps: list[int], values: list[float]) -> None:
-    axes.plot(steps, [100 * value for value in values], "o-", color=COLOURS["mrc"], linewidth=2, markersize=4)
-    axes.set_xlabel("step", fontsize=9)
-    _dress(axes, "aggregate, %", empty=not steps)
-
-
-def _dress(axes: Axes, label: str, empty: bool) -> None:
+    Args:
+        axes: With steps along x.
+        label: Of what is along y.
+        empty: Whether there is no curve.
+    """
     axes.set_ylabel(label, fontsize=9)
     axes.tick_params(labelsize=8.5, color=GREY)
     axes.grid(color="#E6E6E6", linewidth=0.8)
@@ -91,3 +83,19 @@ def _dress(axes: Axes, label: str, empty: bool) -> None:
         axes.spines[side].set_visible(False)
     if empty:
         axes.text(0.5, 0.5, "not logged in this run", transform=axes.transAxes, ha="center", color=GREY)
+
+
+def _draw_loss(axes: Axes, steps: list[int], values: list[float]) -> None:
+    axes.plot(steps, values, color=GREY, alpha=0.45, linewidth=0.9, label="every interval")
+    window = max(1, len(values) // 20)
+    axes.plot(steps, smooth(values, window), color=COLOURS["classification"], linewidth=2, label=f"mean of {window}")
+    axes.axhline(1.0, color=COLOURS["commonsense"], linewidth=1, linestyle="--", label="uniform prediction")
+    axes.set_ylim(bottom=0)
+    dress(axes, "training loss, scaled", empty=not steps)
+    axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.1)
+
+
+def _draw_aggregate(axes: Axes, steps: list[int], values: list[float]) -> None:
+    axes.plot(steps, [100 * value for value in values], "o-", color=COLOURS["mrc"], linewidth=2, markersize=4)
+    axes.set_xlabel("step", fontsize=9)
+    dress(axes, "aggregate, %", empty=not steps)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from recipe.config import Strategy, load_config
+from recipe.tasks import get_task
+from recipe.tasks.catalogue import PREFINETUNE_TASKS
 from recipe.yaml_keys import ConfigError, save_config
 
 FOLDER = Path(__file__).parents[2] / "yamls"
@@ -19,6 +21,13 @@ def test_every_shipped_yaml_loads_and_survives_saving(path, tmp_path):
     saved = tmp_path / "config.yaml"
     saved.write_text(save_config(config))
     assert load_config(saved) == config
+
+
+def test_yamls_for_all_of_an_encoders_tasks_name_them_all():
+    tasks = {key for key in PREFINETUNE_TASKS if not get_task(key).needs_decoder}
+    encoders = ("demo", "roberta_base", "roberta_large", "modernbert_base", "deberta_v3_base", "which_help_rte")
+    found = {path.stem: set(load_config(path).tasks) for path in YAMLS if path.stem in encoders}
+    assert found == dict.fromkeys(encoders, tasks)
 
 
 def test_overrides_win_over_the_file():

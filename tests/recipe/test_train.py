@@ -99,12 +99,19 @@ def test_activation_checkpointing_changes_nothing_that_is_learned(run_yaml, tmp_
         torch.testing.assert_close(ends[1][name], value, rtol=0, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "yamls").glob("*.yaml")), ids=lambda path: path.stem)
+SHIPPED = sorted(path for pattern in ("*.yaml", "tartan/*.yaml") for path in (ROOT / "yamls").glob(pattern))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_yaml_trains_with_a_tiny_backbone(path, tmp_path, miniature_store, tiny_tokenizer_folder):
     kind = next((kind for kind in TINY if kind.split("-")[0] in path.stem.split("_")), "roberta")
     config = yaml.safe_load(path.read_text())
     config["backbone"] = {"config": TINY[kind], "tokenizer": tiny_tokenizer_folder}
-    config["tasks"] = [key for key in config["tasks"] if key in MINIATURE_TASKS] or ["cola"]
+    if tartan := config.get("algorithms", {}).get("tartan"):
+        config["tasks"] = [key.replace(tartan["end_task"], "cola") for key in config["tasks"]]
+        tartan |= {"end_task": "cola", "head_examples": 8, "examples": 8}
+    there = (*MINIATURE_TASKS, "tapt_cola")
+    config["tasks"] = list(dict.fromkeys(key for key in config["tasks"] if key in there)) or ["cola"]
     config["data"]["store"] = miniature_store
     config["logging"] = {"progress_bar": False, "tensorboard": False}
     config |= {"runs": str(tmp_path), "max_duration": "2ba", "eval_interval": "2ba"}
