@@ -27,7 +27,7 @@ $(READY): requirements.txt requirements-dev.txt
 	@echo "Setting up $(VENV): torch and its friends, 6.5 GB, a few minutes ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade 'pip>=25.1' # from then on it shows progress while unpacking, too
-	$(BIN)/pip install --no-compile -r requirements-dev.txt # 37,000 files, of which a run imports a tenth
+	$(BIN)/pip install -r requirements-dev.txt
 	$(BIN)/pip install --no-deps --editable .
 	@touch $@
 

@@ -92,10 +92,12 @@ def run_ranks(program: str, *arguments: str, ranks: int, local_ranks: int | None
     return outputs
 
 
-def start_process(command: list[str], environment: Mapping[str, str] = os.environ) -> subprocess.Popen[str]:
-    """Any command in the repository's root; its output can be read, errors among it."""
+def start_process(
+    command: list[str], environment: Mapping[str, str] = os.environ, folder: Path = ROOT
+) -> subprocess.Popen[str]:
+    """Any command, in the repository's root; its output can be read, errors among it."""
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
 
 
