@@ -183,7 +183,7 @@ def test_a_run_killed_in_a_download_ends_as_if_it_had_not_been(
     bucket: Bucket, url: str, run_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Twice: in a step, and on going on, when it fetches what it had."""
-    overrides = [f"data.store={url}", "save_interval=1ba", "max_duration=12ba", "eval_interval=9ep"]
+    overrides = [f"data.store={url}", "save_interval=1ba", "max_duration=6ba", "eval_interval=9ep"]
     train(load_config(run_yaml, [*overrides, "run_name=whole"]))
     killed = tmp_path / "runs" / "killed"
     process = start_run(run_yaml, *overrides, "run_name=killed")

@@ -21,7 +21,13 @@ from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, TINY, final_weights, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("backbone", "strategy"), [("bart", "mixed"), ("roberta", "heterogeneous"), ("roberta", "batch_homogeneous")]
+    ("backbone", "strategy"),
+    [
+        ("bart", "mixed"),
+        ("roberta", "heterogeneous"),
+        ("roberta", "batch_homogeneous"),
+        ("bart", "dataset_homogeneous"),
+    ],
 )
 def test_one_process_ddp_and_fsdp2_end_with_the_same_weights(run_yaml, tmp_path, backbone, strategy):
     """Without dropout, because ranks draw other masks."""
