@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from recipe.report.curves import dress
@@ -19,6 +19,7 @@ from recipe.report.task_weights import RankedTask, RecordedWeights, title
 
 _NAMED = 4  # at either end of the ranking; all tasks where there are no more than these
 _HIGH, _LOW, _REST = COLOURS["classification"], COLOURS["commonsense"], "#CCCCCC"
+_WIDE = 4  # from there on a range has three ticks at 1, 2 and 5 times powers of ten
 _LINE_HEIGHT = 0.045  # of a name, in heights of the axes
 
 
@@ -48,7 +49,8 @@ def plot_weights(
             axes.plot(runs[0].steps, curves.mean(axis=0), color=_REST, linewidth=0.8, zorder=1)
     axes.axhline(1.0, color="black", linewidth=0.8, linestyle=":", zorder=2)
     axes.set_yscale("log")  # META-TARTAN's steps are of the weight's logarithm
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > _WIDE * low else MaxNLocator(6))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.margins(x=0)
