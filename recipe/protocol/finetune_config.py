@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Optional
 
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 from recipe.config import (
     AlgorithmsConfig,
@@ -88,6 +88,8 @@ def load_finetune_config(path: str | Path, overrides: Sequence[str] = ()) -> Fin
 
 def parse_finetune_config(given: Any, where: str) -> FinetuneConfig:
     """Like :func:`load_finetune_config`, for keys that are read already."""
+    if OmegaConf.is_dict(given) and isinstance(given.get("reuse_head"), bool):  # how YAML reads yes and no
+        given = OmegaConf.merge(given, {"reuse_head": "yes" if given.reuse_head else "no"})
     config = parse_keys(given, FinetuneConfig, where)
     train_config(config, "start", reuse_head=False)  # its checks are those of every run
     if config.patience is not None and config.patience < 1:

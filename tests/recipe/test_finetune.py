@@ -25,7 +25,7 @@ from recipe.run_folder import RunFolderError
 from recipe.tasks import get_task
 from recipe.tasks.metrics import build_metrics
 from recipe.train import train
-from recipe.yaml_keys import ConfigError
+from recipe.yaml_keys import ConfigError, save_config
 from tests.tiny_run import TINY
 
 
@@ -81,6 +81,19 @@ def test_result_and_predictions_tell_the_same_in_the_split_s_order(config: Finet
     assert result.trained_examples == 2 * len(train_store)
     assert [step for step, _ in result.curve] == [result.steps // 2, result.steps]
     assert result.score == max(score for _, score in result.curve), "the best weights are scored, not the last"
+
+
+@pytest.mark.parametrize("chosen", list(ReuseHead))
+def test_whether_to_reuse_the_head_can_be_said_everywhere(chosen: ReuseHead, tmp_path: Path):
+    """Though a YAML's yes and no are its words for true and false."""
+    path = tmp_path / "finetune.yaml"
+    path.write_text("{run_name: run, task: cb, start: roberta-base, data: {store: shards}}")
+    config = load_finetune_config(path, [f"reuse_head={chosen.value}"])
+    assert config.reuse_head is chosen
+    path.write_text(save_config(config))
+    assert load_finetune_config(path).reuse_head is chosen
+    path.write_text(f"{{run_name: run, task: cb, start: a, data: {{store: b}}, reuse_head: {chosen.value}}}")
+    assert load_finetune_config(path).reuse_head is chosen
 
 
 @pytest.mark.parametrize(
