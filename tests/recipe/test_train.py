@@ -83,7 +83,7 @@ def test_every_strategy_trains_with_either_weighting_into_a_second_epoch(run_yam
 def test_a_run_that_is_over_keeps_neither_model_nor_data(run_yaml):
     def kept() -> int:
         gc.collect()
-        return sum(isinstance(one, MultitaskModel | ShardStore) for one in gc.get_objects())
+        return sum(type(one) in (MultitaskModel, ShardStore) for one in gc.get_objects())
 
     before = kept()
     train(load_config(run_yaml, ["max_duration=1ba"]))
