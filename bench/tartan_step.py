@@ -29,12 +29,12 @@ from typing import Any, cast
 
 import torch
 from composer.core import DataSpec
+from conversion import convert
 from training_step import OurTrainer, planned_batches, with_r3f
 
 from data_prep import train_tokenizer
 from data_prep.convert import Settings, plan_units
 from data_prep.encode import Limits
-from data_prep.workers import convert_units
 from recipe.config import Tartan, TrainConfig, load_config, tokenizer_name
 from recipe.data.batch_plan import Strategy
 from recipe.data.loader import build_evaluation_data
@@ -82,13 +82,10 @@ def write_store(config: TrainConfig) -> None:
     name = tokenizer_name(config)
     with contextlib.redirect_stdout(io.StringIO()):
         train_tokenizer.main([name, "--source", "miniature"])
-    settings, tokenizer = (
-        Settings(config.data.store, "miniature", Limits(max_length=256), limit=ROWS),
-        load_tokenizer(name),
-    )
+    settings = Settings(config.data.store, "miniature", Limits(max_length=256), limit=ROWS)
+    tokenizer = load_tokenizer(name)
     units = plan_units(config.tasks, ("train", "validation"), settings, tokenizer)
-    errors = convert_units(units, settings, tokenizer, 1, lambda _: None, lambda *_: None)
-    assert not errors, errors
+    convert(units, settings, tokenizer)
 
 
 def replace_method(config: TrainConfig, way: Tartan) -> TrainConfig:

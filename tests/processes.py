@@ -59,14 +59,16 @@ class Forked:
         return status
 
     def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        self.wait()
+        """End it at once, unless it has ended: then its number may be another process's."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            self.wait()
 
 
-def run_forked(program: str, *arguments: str, environment: Mapping[str, str] = os.environ) -> str:
+def run_forked(program: str, *arguments: str) -> str:
     """Its output; it must succeed."""
-    process = Forked(program, *arguments, environment=environment)
+    process = Forked(program, *arguments)
     assert process.wait() == 0, process.output
     return process.output
 
@@ -95,7 +97,7 @@ def run_ranks(program: str, *arguments: str, ranks: int, local_ranks: int | None
 def start_process(
     command: list[str], environment: Mapping[str, str] = os.environ, folder: Path = ROOT
 ) -> subprocess.Popen[str]:
-    """Any command, in the repository's root; its output can be read, errors among it."""
+    """Any command, by default in the repository's root; its output can be read, errors among it."""
     return subprocess.Popen(
         command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer, decoders, pre_tokenizers
-from tokenizers.models import WordPiece
 from transformers import AutoModelForMaskedLM
-from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
+from transformers.models.bert.tokenization_bert_fast import BertTokenizerFast
 
 from recipe.config import load_config
 from recipe.data.masking import Masking, mask_tokens, word_starts
@@ -74,10 +71,10 @@ def test_whole_words_are_hidden_as_a_whole_and_make_15_percent():
 
 
 @pytest.mark.parametrize("kind", ["byte pairs", "word pieces"])
-def test_words_begin_where_the_tokenizer_says(kind, tiny_tokenizer_folder):
+def test_words_begin_where_the_tokenizer_says(kind, tiny_tokenizer_folder, tmp_path):
     tokenizer = load_tokenizer(tiny_tokenizer_folder)
     if kind == "word pieces":
-        tokenizer = _word_pieces("[SEP]", "un", "##believ", "##able", "ta", "##les", sep_token="[SEP]")
+        tokenizer = _word_pieces(tmp_path, "un", "##believ", "##able", "ta", "##les")
     text = f"unbelievable tales{tokenizer.sep_token}unbelievable"
     ids = np.array(tokenizer(text, add_special_tokens=False)["input_ids"])
     numbers = word_starts(tokenizer)[ids].cumsum()[ids != tokenizer.sep_token_id]
@@ -87,17 +84,16 @@ def test_words_begin_where_the_tokenizer_says(kind, tiny_tokenizer_folder):
     assert len(ids) > len(words), "a word must have had several tokens"
 
 
-def test_a_tokenizer_that_does_not_mark_words_is_refused():
-    tokenizer = _word_pieces("[MASK]", "a", mask_token="[MASK]")
+def test_a_tokenizer_that_does_not_mark_words_is_refused(tmp_path):
+    tokenizer = _word_pieces(tmp_path, "a")
     with pytest.raises(UserError, match=r"does not mark where words begin: leave out data\.mask_whole_words"):
         Masking.of(tokenizer, seed=0, whole_words=True)
 
 
-def _word_pieces(*vocabulary: str, **special: str) -> PreTrainedTokenizerFast:
-    core = Tokenizer(cast(Any, WordPiece)({token: n for n, token in enumerate(("[UNK]", *vocabulary))}))
-    core.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment]
-    core.decoder = decoders.WordPiece()  # type: ignore[assignment]
-    return PreTrainedTokenizerFast(tokenizer_object=core, unk_token="[UNK]", **special)
+def _word_pieces(folder: Path, *vocabulary: str) -> BertTokenizerFast:
+    special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    (folder / "vocab.txt").write_text("\n".join((*special, *vocabulary)))
+    return BertTokenizerFast(str(folder / "vocab.txt"))
 
 
 def test_what_is_masked_depends_on_seed_moment_and_example_alone():
