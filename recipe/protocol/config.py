@@ -125,17 +125,7 @@ def finetune_config(
         "logging": {"progress_bar": False, "tensorboard": False},
     }
     given = OmegaConf.merge(config.finetune, config.per_task.get(task, {}))
-    for key in (
-        "run_name",
-        "runs",
-        "seed",
-        "task",
-        "start",
-        "dropout",
-        "optimizer.lr",
-        "optimizer.eps",
-        "data.fraction",
-    ):
+    for key in _SET_BY_PROTOCOL:
         if OmegaConf.select(given, key) is not None:
             raise ConfigError(f"finetune.{key}: the protocol sets it, see starts, tasks, seeds, fractions and search")
     return parse_finetune_config(OmegaConf.merge(given, own), f"finetune of {task}")

@@ -44,6 +44,9 @@ class StudyConfig:
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     # Or variants by number of tasks, named tasks_10, tasks_20, ...
     nested_tasks: Optional[NestedTasks] = None
+    # Name -> Hub name, folder or run that the runs are compared with, the reference first. Default: the one pretrained
+    # backbone that all of them began with.
+    starts: dict[str, str] = field(default_factory=dict)
     # Ranks of a pre-finetuning run. Default: all GPUs.
     ranks: Optional[int] = None
     # Keys of the evaluation (recipe/evaluate.py --help) except name, folder, run and starts: those are the study's.
@@ -81,24 +84,32 @@ def study_runs(config: StudyConfig) -> dict[str, TrainConfig]:
 
 
 def study_evaluation(config: StudyConfig, runs: dict[str, TrainConfig]) -> ProtocolConfig:
-    """The study's evaluation: every run against the backbone that all began with.
+    """The study's evaluation: every run against its ``starts``, or else the backbone that all began with.
 
     Raises:
-        ConfigError: The runs began with different backbones, or with random weights.
+        ConfigError: Without ``starts``, the runs began with different backbones, or with random weights; or one of
+            ``starts`` has a run's name.
     """
-    backbones = {run.backbone.name for run in runs.values()}
-    if len(backbones) > 1 or "" in backbones:
-        raise ConfigError(
-            f"{config.name}: its runs begin with {', '.join(sorted(name or 'random weights' for name in backbones))}; "
-            "all must begin with the same pretrained backbone, to which they are compared"
-        )
-    (backbone,) = backbones
-    starts = {Path(backbone).name: backbone} | {name: str(Path(run.runs) / name) for name, run in runs.items()}
+    references = config.starts or _common_backbone(config, runs)
+    for name in references.keys() & runs.keys():
+        raise ConfigError(f"{config.name}: starts.{name}: a run of the study has this name; choose another")
+    starts = references | {name: str(Path(run.runs) / name) for name, run in runs.items()}
     own = {"name": "evaluation", "folder": str(Path(config.folder) / config.name), "starts": starts}
     for key in (*own, "run"):
         if key in config.evaluation:
             raise ConfigError(f"{config.name}: evaluation.{key}: the study sets it")
     return parse_protocol_config(OmegaConf.create({**config.evaluation, **own}), f"evaluation of {config.name}")
+
+
+def _common_backbone(config: StudyConfig, runs: dict[str, TrainConfig]) -> dict[str, str]:
+    backbones = {run.backbone.name for run in runs.values()}
+    if len(backbones) > 1 or "" in backbones:
+        raise ConfigError(
+            f"{config.name}: its runs begin with {', '.join(sorted(name or 'random weights' for name in backbones))}; "
+            "let all begin with the same pretrained backbone, to which they are compared, or give starts"
+        )
+    (backbone,) = backbones
+    return {Path(backbone).name: backbone}
 
 
 def _nested(nested: NestedTasks, tasks: list[str]) -> dict[str, dict[str, Any]]:
