@@ -90,7 +90,7 @@ def list_store(store: str, tokenizer_folder: str | None = None) -> Listing:
 def _has_data(key: str) -> bool:
     """Whether a store can have streams of the task."""
     try:
-        return get_task(key).text_of is None
+        return get_task(key).stream_of is None
     except UnknownTask:
         return False
 

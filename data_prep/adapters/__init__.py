@@ -31,8 +31,9 @@ def get_adapter(key: str) -> Adapter:
         NoAdapter: The task has no adapter yet, or no data of its own; the message says what to do.
     """
     task = get_task(key)
-    if task.text_of:
-        raise NoAdapter(f"task {key!r} reads the streams of {task.text_of!r}: convert that one")
+    if task.stream_of:
+        own = ",".join(dict.fromkeys(task.streams("train") + task.streams("validation")))
+        raise NoAdapter(f"task {key!r} has no data of its own: convert what it reads, --tasks {own}")
     if task.family is Family.MASKED_LM:
         return PLAIN_TEXT
     if key in registered_tasks():

@@ -188,6 +188,7 @@ TABLE: dict[str, AdapterFor] = {
     "trec": _texts("text", label="coarse_label"),
     "scitail": adapter_of(("sentence1", "sentence2", "gold_label"), _scitail),
     "anli": adapter_of(("premise", "hypothesis", "label", SOURCE_SPLIT), _anli),
+    **dict.fromkeys(("anli_r1", "anli_r2"), _texts("premise", "hypothesis")),
     "fever_nli": adapter_of(("premise", "hypothesis", "label", "fever_gold_label"), _fever_nli),
     **dict.fromkeys(("citation_intent", "sciie", "chemprot"), _texts("text")),
     "hyperpartisan": adapter_of(("text", "title", "hyperpartisan"), _hyperpartisan),

@@ -285,7 +285,10 @@ TABLE: dict[str, Miniature] = {
         columns("text", coarse_label=_label("trec"), fine_label=ClassLabel(num_classes=50)), _trec, 250, 80
     ),
     "scitail": Miniature(columns(_SCITAIL_TEXTS, annotator_labels=ListOf(Value("string"))), _scitail, 200, 60),
-    "anli": Miniature(_labelled("anli", "uid premise hypothesis reason"), _anli, 80, 40),
+    **{
+        key: Miniature(_labelled(key, "uid premise hypothesis reason"), _anli, 80, 40)
+        for key in ("anli", "anli_r1", "anli_r2")
+    },
     "fever_nli": Miniature(_labelled("fever_nli", "premise hypothesis fever_gold_label", "cid"), _fever_nli, 200, 60),
     **{
         key: Miniature(_labelled(key, "text"), _cited(key), train, evaluation)

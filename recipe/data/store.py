@@ -43,22 +43,26 @@ class _Opened:
 
 
 class ShardStore:
-    """The examples of several tasks, numbered through in the tasks' order.
+    """The examples of several tasks, numbered through in the tasks' order, a task's streams one after another.
 
     Attributes:
         tasks: T tasks.
         task_of: (N,) int32, each example's index into ``tasks``.
         lengths: (N, 3) int32: rows, tokens of the longest row, target tokens of each example.
-        manifests: One for each task.
+        manifests: Of each task, one for each of its streams.
     """
 
     def __init__(self, opened: Sequence[_Opened], cache: str, cache_limit: str | None = None) -> None:
-        self.tasks: list[Task] = [one.task for one in opened]
-        self.manifests: list[Manifest] = [one.files.manifest for one in opened]
+        self.tasks: list[Task] = list(dict.fromkeys(one.task for one in opened))
+        numbers = np.array([self.tasks.index(one.task) for one in opened], np.int32)
         counts = [one.files.manifest.written for one in opened]
-        self.task_of: NDArray[np.int32] = np.repeat(np.arange(len(opened), dtype=np.int32), counts)
+        self.manifests: list[list[Manifest]] = [
+            [one.files.manifest for one in opened if one.task == task] for task in self.tasks
+        ]
+        self.task_of: NDArray[np.int32] = np.repeat(numbers, counts)
         self.lengths: NDArray[np.int32] = np.concatenate([one.files.lengths for one in opened])
         self._folders = [one.files.folder for one in opened]
+        self._ends = np.cumsum(counts)
         self._cache = cache
         self._dataset = _stream(opened, cache, cache_limit)
 
@@ -73,14 +77,17 @@ class ShardStore:
         """
         index = range(len(self))[index]
         try:
-            return fetch_patiently(lambda: self._read(index), self._folders[self.task_of[index]])
+            return fetch_patiently(lambda: self._read(index), self._folder_of(index))
         except Exception as error:  # every cloud's client has exceptions of its own
             raise self._explain(index, error) from error
 
     @property
     def task_sizes(self) -> dict[str, int]:
         """How many examples each task has, by key."""
-        return {task.key: manifest.written for task, manifest in zip(self.tasks, self.manifests, strict=True)}
+        return {
+            task.key: sum(manifest.written for manifest in manifests)
+            for task, manifests in zip(self.tasks, self.manifests, strict=True)
+        }
 
     @property
     def shard_sizes(self) -> NDArray[np.int64]:
@@ -92,6 +99,9 @@ class ShardStore:
         """(S,) bytes of each shard as stored: what a download takes."""
         pairs = [pair for shard in self._dataset.shards for pair in shard.file_pairs]
         return np.array([(compressed or raw).bytes for raw, compressed in pairs], np.int64)
+
+    def _folder_of(self, index: int) -> str:
+        return self._folders[int(np.searchsorted(self._ends, index, "right"))]
 
     def _read(self, index: int) -> dict[str, Any]:
         try:
@@ -116,7 +126,7 @@ class ShardStore:
         return [part.basename for pair in self._dataset.shards[shard_id].file_pairs for part in pair if part]
 
     def _explain(self, index: int, error: Exception) -> StoreError:
-        folder = self._folders[self.task_of[index]]
+        folder = self._folder_of(index)
         path = f"{folder}/{self._shard_files(int(self._dataset.spanner[index][0]))[-1]}"
         if is_missing(error) or isinstance(error, RuntimeError) or "Checksum" in str(error):
             return StoreError(f"{path}: damaged or missing ({error}); delete {folder} and convert it again")
@@ -167,13 +177,14 @@ def _open_streams(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequenc
         raise StoreError(f"split {split!r}: a store has {' and '.join(SPLITS)}")
     chosen = [get_task(key) for key in tasks]
     store = store_root(store)
-    streams = list(dict.fromkeys(task.stream for task in chosen))
+    wanted = [(task, stream) for task in chosen for stream in task.streams(split)]
+    streams = list(dict.fromkeys(stream for _, stream in wanted))
     if not is_url(store):
         _check_folders(store, tokenizer, streams, split)
     mark, root = fingerprint(tokenizer), f"{store}/{tokenizer_folder(tokenizer)}"
     again = _command(store, tokenizer, streams)
     with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(lambda task: _open(f"{root}/{task.stream}/{split}", task, mark, again), chosen))
+        return list(pool.map(lambda one: _open(f"{root}/{one[1]}/{split}", *one, mark, again), wanted))
 
 
 def _command(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str]) -> str:
@@ -208,11 +219,11 @@ def _listing(folder: str) -> str:
     return ", ".join(sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())) or "nothing"
 
 
-def _open(folder: str, task: Task, mark: str, again: str) -> _Opened:
+def _open(folder: str, task: Task, stream: str, mark: str, again: str) -> _Opened:
     """Read and verify the small files of one stream."""
     fix = f"delete {folder} and convert it again: {again}"
     files = read_stream_files(folder, fix)
-    _check_meaning(folder, task, mark, files.manifest, fix)
+    _check_meaning(folder, get_task(stream), mark, files.manifest, fix)
     if not is_url(folder):
         _check_sizes(folder, files.shards, fix)
     return _Opened(task, files, f"{task.key}/{files.manifest.split}-{files.digest}")
@@ -224,7 +235,6 @@ def _check_meaning(folder: str, task: Task, mark: str, manifest: Manifest, fix: 
             f"{folder}: was made with another tokenizer ({manifest.tokenizer}, fingerprint "
             f"{manifest.fingerprint[:8]}, expected {mark[:8]}); {fix}"
         )
-    task = get_task(task.stream)
     if (manifest.task, manifest.family) != (task.key, task.family.value):
         raise StoreError(f"{folder}: holds {manifest.task} ({manifest.family}), not {task.key}; {fix}")
     if not task.has_open_labels and manifest.labels != task.labels:

@@ -12,6 +12,7 @@ from functools import cache
 
 from recipe.errors import UserError
 from recipe.tasks import classification, commonsense, downstream, mrc, summarization
+from recipe.tasks.mixes import MIXES
 from recipe.tasks.origin import licensed
 from recipe.tasks.task import ACCURACY, Family, Task
 
@@ -77,7 +78,7 @@ def get_task(key: str) -> Task:
     """The entry for ``key``.
 
     ``tapt_<task>`` is masked language modelling on that task's texts, ``dapt_<name>`` on plain text of one's own
-    (task- and domain-adaptive pre-training, arXiv 2004.10964).
+    (task- and domain-adaptive pre-training, arXiv 2004.10964). ``anli_from_<...>`` are ANLI's training mixes.
 
     Raises:
         UnknownTask: No such task; the message names the nearest key.
@@ -86,7 +87,7 @@ def get_task(key: str) -> Task:
         return _on_texts_of(get_task(key.removeprefix(_TAPT)))
     if key.startswith(_DAPT):
         return _on_plain_text(key)
-    known = known_tasks()
+    known = known_tasks() | MIXES
     if key not in known:
         near = difflib.get_close_matches(key, known, n=1)
         own = "describe one of your own in user_tasks"
@@ -105,7 +106,7 @@ def _on_texts_of(task: Task) -> Task:
         train_split=task.train_split,
         evaluation_splits=task.evaluation_splits,
         prefinetune=False,
-        text_of=task.key,
+        stream_of=task.key,
     )
 
 

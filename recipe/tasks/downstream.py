@@ -44,6 +44,24 @@ def _dont_stop_pretraining(task: str, train: int, dev: int, test: int, licence: 
     return Origin((raw("json_lines", files),), rows, licence)
 
 
+_ANLI = native(
+    "facebook/anli",
+    "plain_text",
+    rows={
+        "train_r1": 16_946,
+        "train_r2": 45_460,
+        "train_r3": 100_459,
+        "dev_r1": 1_000,
+        "dev_r2": 1_000,
+        "dev_r3": 1_200,
+        "test_r1": 1_000,
+        "test_r2": 1_000,
+        "test_r3": 1_200,
+    },
+    licence="CC BY-NC 4.0",
+    revision="8e4813d81f46d313dac7892e1c28076917cfcdf9",
+)
+
 TASKS = (
     Task(
         "stsb",
@@ -55,23 +73,7 @@ TASKS = (
     ),
     classification(
         "anli",
-        native(
-            "facebook/anli",
-            "plain_text",
-            rows={
-                "train_r1": 16_946,
-                "train_r2": 45_460,
-                "train_r3": 100_459,
-                "dev_r1": 1_000,
-                "dev_r2": 1_000,
-                "dev_r3": 1_200,
-                "test_r1": 1_000,
-                "test_r2": 1_000,
-                "test_r3": 1_200,
-            },
-            licence="CC BY-NC 4.0",
-            revision="8e4813d81f46d313dac7892e1c28076917cfcdf9",
-        ),
+        _ANLI,
         NLI,
         ("accuracy", "accuracy_r1", "accuracy_r2", "accuracy_r3"),
         train_split="train_r1+train_r2+train_r3",
@@ -79,6 +81,8 @@ TASKS = (
         prefinetune=False,
         grouped=True,
     ),
+    classification("anli_r1", _ANLI, NLI, train_split="train_r1", evaluation_splits=("dev_r1",), prefinetune=False),
+    classification("anli_r2", _ANLI, NLI, train_split="train_r2", evaluation_splits=("dev_r2",), prefinetune=False),
     classification(
         "fever_nli",
         native("pietrolesci/nli_fever", rows={"train": 208_346, "dev": 19_998, "test": 19_998}, licence="CC BY-SA 3.0"),

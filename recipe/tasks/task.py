@@ -71,7 +71,8 @@ class Task:
         answer_rules: How answers are compared (mrc).
         score_range: The least and the most score (regression); learned as a number from 0 to 1.
         search: How final evaluations search for a summary; training's are greedy.
-        text_of: The task whose texts this one reads, if it has none of its own (masked_lm).
+        stream_of: The task whose streams this one reads, if it has none of its own (masked_lm, mixes).
+        learns_from: Tasks with the same labels whose training streams this one reads instead (mixes).
 
     A split's name may say how it is made of the source's own: ``dev_r1+dev_r2`` joins two, and ``train#validation`` is
     the part of ``train`` that is set aside where a dataset has no other split (:mod:`data_prep.sources.derived`).
@@ -90,12 +91,14 @@ class Task:
     answer_rules: AnswerRules = AnswerRules.SQUAD
     score_range: tuple[float, float] = (0.0, 1.0)
     search: Search = GREEDY
-    text_of: str | None = None
+    stream_of: str | None = None
+    learns_from: tuple[str, ...] = ()
 
-    @property
-    def stream(self) -> str:
-        """The task whose streams of the shard store hold the examples: text to be masked is stored once only."""
-        return self.text_of or self.key
+    def streams(self, split: str) -> tuple[str, ...]:
+        """The tasks whose streams of the shard store hold a split's examples: nothing is stored twice."""
+        if split == "train" and self.learns_from:
+            return self.learns_from
+        return (self.stream_of or self.key,)
 
     @property
     def primary_metric(self) -> str:

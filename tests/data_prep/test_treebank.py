@@ -87,8 +87,8 @@ def test_a_parsing_store_has_the_labels_of_its_training_trees_and_gives_the_tree
         split: open_store(store, tokenizer, ["ptb_parsing"], split, str(tmp_path / "cache"))
         for split in ("train", "validation")
     }
-    labels = streams["train"].manifests[0].labels
-    assert labels == streams["validation"].manifests[0].labels == tuple(sorted(set(labels)))
+    labels = streams["train"].manifests[0][0].labels
+    assert labels == streams["validation"].manifests[0][0].labels == tuple(sorted(set(labels)))
     seen = 0
     for index in range(len(streams["validation"])):
         columns = streams["validation"][index]
@@ -100,7 +100,7 @@ def test_a_parsing_store_has_the_labels_of_its_training_trees_and_gives_the_tree
             assert tree.leaves()[0].word == "new"  # its labels stand nowhere in training
     assert seen == 2
     assert (
-        open_store(store, tokenizer, ["ptb_pos"], "train", str(tmp_path / "cache")).manifests[0].labels
+        open_store(store, tokenizer, ["ptb_pos"], "train", str(tmp_path / "cache")).manifests[0][0].labels
         == get_task("ptb_pos").labels
     )
 

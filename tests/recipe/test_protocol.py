@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import yaml
 from transformers import AutoModel
 
 from recipe.checkpoint import CheckpointError
+from recipe.config import BackboneConfig
 from recipe.data.tokenizer import load_tokenizer
 from recipe.evaluate import describe
 from recipe.finetune import finetune
@@ -23,7 +25,7 @@ from recipe.protocol.process import ProcessError
 from recipe.protocol.result import FinetuneResult, load_predictions, load_result
 from recipe.protocol.search import search
 from recipe.protocol.starts import name_starts
-from recipe.protocol.study_config import load_study_config, study_runs
+from recipe.protocol.study_config import load_study_config, study_evaluation, study_runs
 from recipe.protocol.trial import Cell, Trial, run_trial
 from recipe.yaml_keys import ConfigError
 from tests.processes import ROOT, Forked, run_forked
@@ -193,6 +195,20 @@ def test_a_dry_run_lists_every_run(study_yaml: Path, tmp_path: Path):
     listed = describe(protocol(tmp_path, tasks=["cb", "rte"], seeds=[1, 2, 3], search={"lr": [1e-5, 2e-5]}))
     assert "| cb | 4 | 0 | 80 |" in listed
     assert "2 combinations to try, the best with 3 seeds" in listed
+
+
+def test_a_study_says_what_its_runs_are_compared_with(study_yaml: Path, tmp_path: Path):
+    config = load_study_config(study_yaml)
+    runs = study_runs(config)
+    tuned = {"tuned": replace(runs["tasks_01"], backbone=BackboneConfig(name="models/tuned"))}
+    assert next(iter(study_evaluation(config, runs).starts.items())) == ("plain", str(tmp_path / "plain"))
+    with pytest.raises(ConfigError, match=r"scale: its runs begin with .*plain, models/tuned; .* or give starts"):
+        study_evaluation(config, runs | tuned)
+    named = replace(config, starts={"mini": "models/mini", "prefinetuned": "runs/x"})
+    starts = study_evaluation(named, runs | tuned).starts
+    assert list(starts) == ["mini", "prefinetuned", "tasks_01", "tasks_02", "tuned"]
+    with pytest.raises(ConfigError, match=r"scale: starts\.tasks_01: a run of the study has this name"):
+        study_evaluation(replace(config, starts={"tasks_01": "models/mini"}), runs)
 
 
 def test_a_result_made_with_other_settings_is_never_reused(tmp_path: Path):

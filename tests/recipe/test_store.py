@@ -57,7 +57,7 @@ def test_every_example_has_its_familys_columns_and_the_lengths_that_were_promise
 ):
     store = open_store(miniature_store, tokenizer, TASKS, split, str(tmp_path))
     assert [task.key for task in store.tasks] == TASKS
-    assert len(store) == len(store.task_of) == len(store.lengths) == sum(m.written for m in store.manifests)
+    assert len(store) == len(store.task_of) == len(store.lengths) == sum(m.written for (m,) in store.manifests)
     for i in range(len(store)):
         task, example = store.tasks[store.task_of[i]], store[i]
         assert set(example) == set(columns(task.family, split, "uint16"))

@@ -57,7 +57,7 @@ def stored_lengths(store: ShardStore, encoder_decoder: bool, origin: str) -> Len
     unpadded = examples.rows * examples.encoder_tokens + np.where(examples.generates, examples.decoder_tokens, 0)
     # Lengths tell the longest row of an example only; how full its other rows are, the task's totals tell.
     totals = np.bincount(examples.task, unpadded)
-    full = np.array([manifest.tokens for manifest in store.manifests]) / totals
+    full = np.array([sum(manifest.tokens for manifest in manifests) for manifests in store.manifests]) / totals
     return Lengths(
         examples,
         examples.padded_tokens * full[examples.task],

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _NUMBERS = Path(__file__).with_name("paper.json")
@@ -43,6 +43,8 @@ class PaperTable:
         note: What a reader must know of its numbers.
         columns: Its datasets.
         rows: Its models, each with a cell for every column.
+        training: Where one dataset is scored after training on several, each a row: what was trained on, as printed,
+            and the key of our task that learns from it.
     """
 
     number: int
@@ -50,6 +52,12 @@ class PaperTable:
     note: str
     columns: Sequence[PaperColumn]
     rows: Sequence[PaperRow]
+    training: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> set[str]:
+        """Keys of our tasks whose scores have a place in it."""
+        return {column.task for column in self.columns} | set(self.training.values())
 
 
 def paper_tables() -> list[PaperTable]:
@@ -61,6 +69,7 @@ def paper_tables() -> list[PaperTable]:
             table["note"],
             [PaperColumn(**column) for column in table["columns"]],
             [PaperRow(**row) for row in table["rows"]],
+            table.get("training", {}),
         )
         for table in json.loads(_NUMBERS.read_text(encoding="utf-8"))["tables"]
     ]

@@ -24,14 +24,14 @@ _BESIDE = (
 def score_tables(comparison: Comparison, findings: Findings) -> list[Block]:
     """Ours in the shape of the paper's tables, the paper's rows below them; then the tasks that the paper lacks."""
     keys = {task.key for task in comparison.tasks}
-    shown = [table for table in paper_tables() if keys & {column.task for column in table.columns}]
+    shown = [table for table in paper_tables() if keys & table.tasks]
     blocks: list[Block] = []
     if shown:
         blocks.append(Text(_BESIDE.format(source=paper_source())))
     for table in shown:
         blocks += [Heading(3, f"{table.title} (the paper's Table {table.number})"), Text(table.note)]
         blocks.append(_beside_paper(comparison, findings, table))
-    in_paper = {column.task for table in shown for column in table.columns}
+    in_paper = set().union(*(table.tasks for table in shown))
     others = [task for task in comparison.tasks if task.key not in in_paper]
     if others:
         head = ["start", *(f"{task.key} ({task.primary_metric})" for task in others)]
@@ -144,15 +144,21 @@ def _cost(name: str, results: Sequence[FinetuneResult]) -> Row:
 
 
 def _beside_paper(comparison: Comparison, findings: Findings, table: PaperTable) -> Table:
+    keys = {task.key for task in comparison.tasks}
+    trained = {f" ({data})": key for data, key in table.training.items() if key in keys} or {"": None}
     ours = [
         Row(
             [
-                start.label,
+                start.label + data,
                 OURS,
-                *(_own_cell(findings.runs.get((column.task, start.label), ()), column) for column in table.columns),
+                *(
+                    _own_cell(findings.runs.get((key or column.task, start.label), ()), column)
+                    for column in table.columns
+                ),
             ]
         )
         for start in comparison.starts
+        for data, key in trained.items()
     ]
     papers = [Row([row.label, PAPERS, *(cell or NONE for cell in row.cells)], paper=True) for row in table.rows]
     head = ("start", "from", *(column.name for column in table.columns))
