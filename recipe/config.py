@@ -119,8 +119,8 @@ class DataConfig:
     # Room for shards on each machine's disk, e.g. 200gb: those not read for longest make room. Default: all are kept.
     # Below the store's size use `locality`, too, or every shard is fetched again and again.
     cache_limit: Optional[str] = None
-    # Masked language modelling (tapt_ and dapt_ tasks) hides whole words instead of single tokens. Scores stay those of
-    # single tokens, which are easier.
+    # Masked language modelling (tapt_ and dapt_ tasks) hides whole words, or spans of them, instead of single tokens.
+    # Scores stay those of single tokens, which are easier.
     mask_whole_words: bool = False
     # Loader processes for each rank; 0 reads in the training process.
     workers: int = 0

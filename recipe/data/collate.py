@@ -73,10 +73,9 @@ def _targets(task: Task, stored: list[Stored]) -> dict[str, Any]:
             "spans": _tensor(np.concatenate([columns["spans"] for columns in stored])),
             "context": _tensor(np.concatenate([columns["context"] for columns in stored])),
         }
-    if family is Family.SUMMARIZATION:
-        return {"target_ids": _pad([columns["target"] for columns in stored])}
-    if family is Family.MASKED_LM:
-        return {"originals": _pad([columns["originals"] for columns in stored])}
+    if family in (Family.SUMMARIZATION, Family.MASKED_LM):
+        names = {"target_ids": "target", "originals": "originals"}
+        return {name: _pad([columns[own] for columns in stored]) for name, own in names.items() if own in stored[0]}
     if family is Family.TAGGING:
         return _tags(stored)
     least, most = task.score_range

@@ -47,12 +47,15 @@ class Planned(NamedTuple):
 def plan_examples(store: ShardStore, encoder_decoder: bool) -> Examples:
     """What the batch plan needs to know of a store's examples.
 
-    With an encoder-decoder a row without target goes through the decoder as well, so it costs its length twice.
+    With an encoder-decoder a row without target goes through the decoder as well, so it costs its length twice. So does
+    a masked one, of which an example has one: its target is the row as it was, and what is read is no longer than that.
     """
     rows, longest, target = store.lengths.astype(np.int64).T
-    generates = np.array([task.needs_decoder for task in store.tasks])[store.task_of]
-    decoder = np.where(generates, target, longest if encoder_decoder else 0)
-    return Examples(store.task_of, rows, longest, decoder, generates)
+    needs_decoder = np.array([task.needs_decoder for task in store.tasks])[store.task_of]
+    masked = np.array([task.family is Family.MASKED_LM for task in store.tasks])[store.task_of]
+    decoder = np.where(needs_decoder, target, longest if encoder_decoder else 0)
+    generates = needs_decoder | (masked & encoder_decoder)
+    return Examples(store.task_of, np.where(masked, 1, rows), longest, decoder, generates)
 
 
 class MicrobatchDataset(Dataset[Microbatch]):
@@ -69,11 +72,12 @@ class MicrobatchDataset(Dataset[Microbatch]):
         plan: dict[str, Any] | None = None,
         seed: int = 0,
         mask_whole_words: bool = False,
+        encoder_decoder: bool = False,
     ):
         self.store = store
         self.pad_token_id = cast(int, tokenizer.pad_token_id)
         masks = any(task.family is Family.MASKED_LM for task in store.tasks)
-        self.masking = Masking.of(tokenizer, seed, mask_whole_words) if masks else None
+        self.masking = Masking.of(tokenizer, seed, mask_whole_words, infills=encoder_decoder) if masks else None
         self.plan = plan or {}
         self.samples_to_skip = 0
 
@@ -94,14 +98,24 @@ class MicrobatchDataset(Dataset[Microbatch]):
         return microbatch
 
     def _read(self, example: int, moment: tuple[int, ...]) -> dict[str, Any]:
-        """The stored columns; of an example to be masked its first row, masked, and what it was."""
+        """The stored columns; of an example to be masked its first row, masked, and what it was.
+
+        ``second`` stays where it was though spans that hide behind a mask may have moved it: no encoder-decoder has
+        token types.
+        """
         stored = self.store[example]
         if self.store.tasks[self.store.task_of[example]].family is not Family.MASKED_LM:
             return stored
         assert self.masking is not None
-        first = stored["row_lengths"][:1]
-        tokens, originals = self.masking(stored["tokens"][: first[0]].astype(np.int64), moment, example)
-        masked = {"tokens": tokens, "row_lengths": first, "second": stored["second"][:1], "originals": originals}
+        tokens = stored["tokens"][: stored["row_lengths"][0]].astype(np.int64)
+        read, originals = self.masking(tokens, moment, example)
+        masked = {
+            "tokens": read,
+            "row_lengths": np.array([len(read)]),
+            "second": stored["second"][:1],
+            "originals": originals,
+        }
+        masked |= {"target": tokens} if self.masking.infills else {}
         return masked | ({"reference": {}} if "reference" in stored else {})
 
     def state_dict(self, num_samples: int, from_beginning: bool) -> dict[str, Any]:
@@ -203,7 +217,7 @@ def build_train_data(
         "data.max_steps_per_epoch": settings.max_steps_per_epoch,
         "data.locality": settings.locality,
     }
-    dataset = MicrobatchDataset(store, tokenizer, plan, settings.seed, mask_whole_words)
+    dataset = MicrobatchDataset(store, tokenizer, plan, settings.seed, mask_whole_words, encoder_decoder)
     sampler = PlanSampler(dataset, examples, settings)
     sampler.steps()  # what cannot be planned stops here
     return _data_spec(dataset, sampler, workers)
@@ -231,7 +245,7 @@ def build_evaluation_data(
         ids = np.flatnonzero(store.task_of == index)
         if max_examples is not None and len(ids) > max_examples:
             ids = np.sort(np.random.default_rng(0).choice(ids, max_examples, replace=False))
-        dataset = MicrobatchDataset(store, tokenizer)
+        dataset = MicrobatchDataset(store, tokenizer, encoder_decoder=encoder_decoder)
         specs[task] = _data_spec(dataset, EvaluationSampler(dataset, examples, settings, ids), workers=0)
     return specs
 

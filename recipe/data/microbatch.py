@@ -39,7 +39,7 @@ class Segment(_Place, total=False):
     context: Tensor  # (r, 2) int64: [start, stop) of the context's tokens in the row (mrc)
     words: Tensor  # (w, 2) int64: which of the segment's b examples a word belongs to, its first token (tagging)
     scores: Tensor  # (b,) float32: 0 for the task's least score, 1 for its most (regression)
-    target_ids: Tensor  # (b, T) int64, ending in EOS, padded with IGNORE (summarization)
+    target_ids: Tensor  # (b, T) int64, ending in EOS, padded with IGNORE (summarization; masked_lm with a decoder)
     originals: Tensor  # (b, T) int64: what masked tokens were, IGNORE at all others (masked_lm)
     references: list[dict[str, Any]]  # b of them, evaluation only: what the metrics need (recipe.data.store)
 

@@ -30,10 +30,10 @@ def segment_divergence(
     if family is Family.REGRESSION:
         return (prediction["score"].float() - noised_prediction["score"].float()).square()
     divergence = symmetric_kl(prediction["logits"], noised_prediction["logits"])
+    if "target_ids" in segment:
+        return mean_over_targets(divergence, segment["target_ids"])
     if family is Family.MASKED_LM:
         return mean_over_masked(divergence, segment["originals"])
-    if family is Family.SUMMARIZATION:
-        return mean_over_targets(divergence, segment["target_ids"])
     if family is Family.TAGGING:
         return mean_by_example(divergence, segment["words"][:, 0], count(segment))
     return divergence

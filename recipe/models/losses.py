@@ -138,16 +138,17 @@ def mean_over_targets(values: Tensor, target_ids: Tensor) -> Tensor:
 
 
 def segment_loss(prediction: Mapping[str, Tensor], segment: Mapping[str, Any], smoothing: float) -> Tensor:
-    """The raw loss (b,) of a segment, by its family."""
+    """The raw loss (b,) of a segment, by its family; ``smoothing`` is summarization's."""
     family = Family(segment["family"])
     if family is Family.MRC:
         return span_loss(
             prediction["start"], prediction["end"], segment["spans"], segment["row_example"], count(segment)
         )
+    if "target_ids" in segment:
+        smoothing = smoothing if family is Family.SUMMARIZATION else 0.0
+        return generation_loss(prediction["logits"], segment["target_ids"], smoothing)
     if family is Family.MASKED_LM:
         return masked_lm_loss(prediction["logits"], segment["originals"])
-    if family is Family.SUMMARIZATION:
-        return generation_loss(prediction["logits"], segment["target_ids"], smoothing)
     if family is Family.TAGGING:
         return tagging_loss(prediction["logits"], segment["labels"], segment["words"][:, 0], count(segment))
     if family is Family.REGRESSION:

@@ -192,10 +192,14 @@ def _tag(output: Mapping[str, Tensor], segment: Mapping[str, Any], labels: Seque
 
 
 def _guess_tokens(output: Mapping[str, Tensor], segment: Mapping[str, Any]) -> Predictions:
-    """Of each example the likeliest token at every masked place, and the one that was there."""
+    """Of each example the likeliest token at every masked place, and the one that was there.
+
+    A decoder guesses having read what comes before, hidden or not.
+    """
     chosen = segment["originals"] != IGNORE
     sizes = chosen.sum(dim=1).tolist()
-    guessed, right = output["logits"].argmax(dim=-1), segment["originals"][chosen]
+    logits = output["logits"][chosen] if "target_ids" in segment else output["logits"]
+    guessed, right = logits.argmax(dim=-1), segment["originals"][chosen]
     predictions, references = ([part.tolist() for part in side.split(sizes)] for side in (guessed, right))
     return Predictions(task=segment["task"], predictions=predictions, references=references)
 

@@ -50,7 +50,7 @@ class MultitaskNetwork(nn.Module):
         learn_variances: Whether to have a log variance for each task (uncertainty weighting).
 
     Raises:
-        BackboneError: Summarization tasks with a backbone that has no decoder, or masked ones with one that has.
+        BackboneError: Summarization tasks with a backbone that has no decoder.
         ValueError: A task with open labels that ``labels`` does not have.
         UnknownTask: A key that the catalogue does not have.
     """
@@ -69,9 +69,7 @@ class MultitaskNetwork(nn.Module):
         self.labels = {task.key: _class_names(task, labels or {}) for task in entries}
         self.backbone = backbone
         self.is_encoder_decoder: bool = backbone.config.is_encoder_decoder
-        if self.is_encoder_decoder:
-            _refuse_encoder_tasks(backbone, entries)
-        else:
+        if not self.is_encoder_decoder:
             _refuse_decoder_tasks(backbone, entries)
         self.heads = _build_heads(backbone, entries, self.labels)
         # In here, so that DDP and FSDP treat it as they do all others.
@@ -95,8 +93,9 @@ class MultitaskNetwork(nn.Module):
             A dictionary a segment. Classification: ``logits`` (b, classes). Commonsense: ``logits`` (b, most choices).
             MRC: ``start`` and ``end`` (r, L). Summarization: ``logits`` (b, T, vocabulary). Regression: ``score`` (b,).
             Tagging: ``logits`` (w, classes). Masked language modelling: ``logits`` (masked tokens, vocabulary), row by
-            row. Impossible choices and positions hold the dtype's lowest finite value. The first dictionary also has
-            the ``log_variances`` (tasks,) of a network that learns them.
+            row, or as summarization where a decoder writes the whole text. Impossible choices and positions hold the
+            dtype's lowest finite value. The first dictionary also has the ``log_variances`` (tasks,) of a network that
+            learns them.
 
         Raises:
             ValueError: Rows with a target share the microbatch with rows without: one decoder input cannot serve both.
@@ -177,7 +176,7 @@ class MultitaskNetwork(nn.Module):
     def _predict(self, segment: Mapping[str, Any], hidden: Tensor, input_ids: Tensor) -> dict[str, Tensor]:
         rows = slice(*segment["rows"])
         family = Family(segment["family"])
-        if family is Family.SUMMARIZATION:
+        if "target_ids" in segment:
             states = hidden[rows, : segment["target_ids"].shape[1]]
             return {"logits": self.backbone.lm_head(states) + self.backbone.final_logits_bias}
         head = self.heads[head_name(segment["task"], segment["family"])]
@@ -213,7 +212,8 @@ class MultitaskNetwork(nn.Module):
     def _idle_modules(self, busy: Set[str]) -> list[nn.Module]:
         """What is left to do nothing when these heads are busy."""
         idle = [head for key, head in self.heads.items() if key not in busy]
-        if self.is_encoder_decoder and not self.backbone.config.tie_word_embeddings and _GENERATION not in busy:
+        untied = self.is_encoder_decoder and not self.backbone.config.tie_word_embeddings
+        if untied and busy.isdisjoint(_GENERATION):
             idle.append(self.backbone.lm_head)
         return idle
 
@@ -230,8 +230,9 @@ class MultitaskNetwork(nn.Module):
         return 0.0 * sum((tensor.sum(dtype=torch.float32) for tensor in tensors), start=0.0)
 
 
-_GENERATION = Family.SUMMARIZATION.value  # served by the backbone's own output layer, no head has this key
-_SHARED = (Family.COMMONSENSE.value, Family.MRC.value, Family.MASKED_LM.value, _GENERATION)
+# With an encoder-decoder served by the backbone's own output layer: no head has these keys.
+_GENERATION = (Family.SUMMARIZATION.value, Family.MASKED_LM.value)
+_SHARED = (Family.COMMONSENSE.value, Family.MRC.value, *_GENERATION)
 
 
 def head_name(task: str, family: str) -> str:
@@ -259,7 +260,7 @@ def _build_heads(
     heads = nn.ModuleDict()
     for task in tasks:
         key = head_name(task.key, task.family.value)
-        if key in heads or task.family is Family.SUMMARIZATION:
+        if key in heads or (backbone.config.is_encoder_decoder and key in _GENERATION):
             continue
         if task.family is Family.CLASSIFICATION:
             heads[key] = ClassificationHead(hidden, len(labels[task.key]), dropout, std)
@@ -282,15 +283,6 @@ def _refuse_decoder_tasks(backbone: PreTrainedModel, tasks: Iterable[Task]) -> N
         raise BackboneError(
             f"{backbone.config.model_type} has no decoder to learn {', '.join(refused)} with: "
             "leave these tasks out, or use an encoder-decoder (bart)"
-        )
-
-
-def _refuse_encoder_tasks(backbone: PreTrainedModel, tasks: Iterable[Task]) -> None:
-    refused = [task.key for task in tasks if task.family is Family.MASKED_LM]
-    if refused:
-        raise BackboneError(
-            f"{backbone.config.model_type} predicts the next token, not the masked ones of {', '.join(refused)}: leave "
-            "these tasks out, or use an encoder"
         )
 
 

@@ -54,9 +54,9 @@ class Lengths:
 def stored_lengths(store: ShardStore, encoder_decoder: bool, origin: str) -> Lengths:
     """The examples of a store, with their true lengths; no shard is read."""
     examples = plan_examples(store, encoder_decoder)
-    unpadded = examples.rows * examples.encoder_tokens + np.where(examples.generates, examples.decoder_tokens, 0)
     # Lengths tell the longest row of an example only; how full its other rows are, the task's totals tell.
-    totals = np.bincount(examples.task, unpadded)
+    rows, longest, target = store.lengths.astype(np.int64).T
+    totals = np.bincount(store.task_of, rows * longest + target)
     full = np.array([sum(manifest.tokens for manifest in manifests) for manifests in store.manifests]) / totals
     return Lengths(
         examples,

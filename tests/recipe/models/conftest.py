@@ -138,6 +138,19 @@ def masked_lm(task: str = "tapt_rte", lengths: tuple[int, ...] = (9, 6), seed: i
     return [draw_row(rng, n) for n in lengths], {"task": task, "family": "masked_lm", "originals": originals}
 
 
+def infilling(task: str = "tapt_rte", lengths: tuple[int, ...] = (9, 6), seed: int = 6) -> Part:
+    """The decoder writes the whole text; three of its tokens are hidden behind one mask, which is 3."""
+    rng = np.random.default_rng(seed)
+    texts = [draw_row(rng, n) for n in lengths]
+    target_ids = torch.full((len(lengths), max(lengths)), IGNORE)
+    for target, text in zip(target_ids, texts, strict=True):
+        target[: len(text)] = torch.tensor(text)
+    originals = torch.full_like(target_ids, IGNORE)
+    originals[:, 2:5] = target_ids[:, 2:5]
+    rows = [[*text[:2], 3, *text[5:]] for text in texts]
+    return rows, {"task": task, "family": "masked_lm", "target_ids": target_ids, "originals": originals}
+
+
 FAMILIES: dict[str, Callable[..., Part]] = {
     "classification": classification,
     "commonsense": commonsense,
@@ -146,6 +159,7 @@ FAMILIES: dict[str, Callable[..., Part]] = {
     "tagging": tagging,
     "regression": regression,
     "masked_lm": masked_lm,
+    "infilling": infilling,
 }
 
 

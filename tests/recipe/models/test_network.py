@@ -20,7 +20,7 @@ OWN_TEXT = ("classification", "commonsense", "mrc", "tagging", "regression")
 
 
 def families_of(kind):
-    return (*OWN_TEXT, "summarization") if kind == "bart" else OWN_TEXT
+    return (*OWN_TEXT, "summarization", "infilling") if kind == "bart" else OWN_TEXT
 
 
 @pytest.fixture
@@ -62,7 +62,8 @@ def test_a_mixed_microbatch_is_the_sum_of_its_tasks(model, kind, part, join):
     built = model(kind)
     mixtures = [[part("classification", task="rte", seed=7), *(part(family) for family in OWN_TEXT)]]
     if kind == "bart":
-        mixtures.append([part("summarization"), part("summarization", task="aeslc", lengths=(4, 11), seed=9)])
+        summaries = [part("summarization"), part("summarization", task="aeslc", lengths=(4, 11), seed=9)]
+        mixtures.append([*summaries, part("infilling")])
     for parts in mixtures:
         mixed, singles = join(*parts), [join(single) for single in parts]
         torch.testing.assert_close(
@@ -77,7 +78,7 @@ def test_padding_changes_nothing(model, kind, part, join):
     built, other = model(kind), model(kind, seed=1)
     mixtures = [[part(family) for family in OWN_TEXT]]
     if kind == "bart":
-        mixtures.append([part("summarization")])
+        mixtures.append([part("summarization"), part("infilling")])
     for parts in mixtures:
         tight, loose = join(*parts), join(*parts, extra_columns=5, extra_rows=2)
         for segment in loose["segments"]:
@@ -225,6 +226,20 @@ def test_summarization_equals_hugging_face_bart_and_smooths_in_training_only(mod
     torch.testing.assert_close(losses(built.train(), batch), torch.stack(smoothed), atol=1e-5, rtol=1e-5)
 
 
+def test_infilling_equals_hugging_face_bart_and_is_scored_at_what_was_hidden(model, part, join):
+    built, batch = model("bart"), join(part("infilling"))
+    built.train()  # label smoothing is summarization's alone, and these have no dropout
+    (predicted,) = built.eval_forward(batch)
+    for row, target in enumerate(batch["segments"][0]["target_ids"]):
+        real = batch["attention_mask"][row].bool()
+        output = built.network.backbone(
+            input_ids=batch["input_ids"][row][real][None], labels=target[target != -100][None]
+        )
+        torch.testing.assert_close(losses(built, batch)[row], output.loss, atol=1e-6, rtol=0)
+        assert predicted["predictions"][row] == output.logits[0, 2:5].argmax(dim=-1).tolist()
+        assert predicted["references"][row] == target[2:5].tolist()
+
+
 def test_an_encoder_refuses_summarization_and_names_the_tasks(network):
     with pytest.raises(BackboneError, match=r"roberta.*xsum, aeslc.*bart"):
         MultitaskNetwork(network("roberta").backbone, ["rte", "xsum", "aeslc"])
@@ -237,7 +252,7 @@ def test_bart_refuses_rows_with_and_without_targets_in_one_microbatch(network, p
 
 def test_choices_spans_and_summaries_share_a_head_and_every_other_task_has_its_own(network):
     assert set(network("bart").heads) == {"rte", "trec", "commonsense", "mrc", "conll2000_chunking", "stsb"}
-    assert set(MultitaskNetwork(network("bart").backbone, ["xsum"]).heads) == set()
+    assert set(MultitaskNetwork(network("bart").backbone, ["xsum", "tapt_rte"]).heads) == set()
 
 
 def test_transformer_layers_are_the_units_of_sharding(network, kind):
