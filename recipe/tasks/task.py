@@ -17,9 +17,7 @@ class Family(str, Enum):
     SUMMARIZATION = "summarization"  # the decoder itself, label-smoothed cross entropy over target tokens
     REGRESSION = "regression"  # downstream only (STS-B)
     TAGGING = "tagging"  # downstream only (chunking, POS, parsing as tagging)
-    MASKED_LM = (
-        "masked_lm"  # masked tokens of another task's texts; a decoder writes them whole (TAPT, arXiv 2004.10964)
-    )
+    MASKED_LM = "masked_lm"  # another task's texts, partly hidden: their tokens, or with a decoder all of the text
 
 
 class AnswerRules(str, Enum):
