@@ -67,8 +67,8 @@ def _find_target_problem(sample: Sample, task: Task, bounds: Bounds) -> str | No
         target = sample["target"]
         if not 0 < len(target) <= bounds.max_target_length or target.max() >= bounds.vocabulary:
             return f"a target of {len(target)} tokens up to id {target.max(initial=0)}"
-    if task.family is Family.REGRESSION and not np.isfinite(sample["score"]):
-        return f"score {sample['score']}"
+    if task.family is Family.REGRESSION and not task.score_range[0] <= sample["score"] <= task.score_range[1]:
+        return f"score {sample['score']}, the task has {task.score_range[0]:g} to {task.score_range[1]:g}"
     if task.family is Family.TAGGING:
         return _find_tag_problem(sample, bounds)
     return _find_span_problem(sample) if task.family is Family.MRC else None

@@ -116,6 +116,8 @@ def checkpoint_of(name: str) -> str | None:
 def begin_run(store: RunStore, run: Path) -> None:
     """Stores the configuration, and so finds out before training whether the store can be written. On every rank.
 
+    A run that had finished and goes on for longer is no longer marked as finished, as in its folder.
+
     Raises:
         CheckpointStoreError: On every rank, if it cannot.
     """
@@ -124,6 +126,7 @@ def begin_run(store: RunStore, run: Path) -> None:
     def put() -> None:
         _link(run / CONFIG, folder / CONFIG)
         store.put(folder)
+        store.delete({FINISHED} & set(store.names()))
 
     _everywhere(put if dist.get_global_rank() == 0 else lambda: None, store)
 

@@ -70,6 +70,18 @@ def read_choice(task: Task, value: int | None, choices: int) -> int:
     return _read_index(task, value, choices, f"{choices} choices")
 
 
+def read_score(task: Task, score: float) -> float:
+    """A score within the task's range.
+
+    Raises:
+        InvalidData: It is outside, or not a number.
+    """
+    least, most = task.score_range
+    if not least <= score <= most:  # NaN is outside, too
+        raise InvalidData(f"task {task.key}: score {score:g} is outside {least:g}..{most:g}, its score_range")
+    return score
+
+
 def _read_index(task: Task, value: int | None, size: int, meaning: str) -> int:
     if value is None or value == -1:
         raise Unusable(NO_LABEL)

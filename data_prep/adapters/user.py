@@ -6,7 +6,6 @@ and lists may come as texts, too.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,6 +19,7 @@ from data_prep.adapters.adapter import (
     adapter_of,
     read_choice,
     read_class,
+    read_score,
     read_text,
 )
 from data_prep.adapters.tagging import EMPTY_SENTENCE
@@ -127,10 +127,8 @@ def _regression(task: Task, row: Row) -> RegressionExample:
     try:
         score = float(value)
     except (TypeError, ValueError):
-        score = math.nan
-    if not math.isfinite(score):
-        raise InvalidData(f"score {value!r} is no number")
-    return RegressionExample(_text(row, "text"), score, _second_text(row))
+        raise InvalidData(f"score {value!r} is no number") from None
+    return RegressionExample(_text(row, "text"), read_score(task, score), _second_text(row))
 
 
 def _tagging(task: Task, row: Row) -> TaggingExample:

@@ -158,7 +158,7 @@ FAMILIES: list[tuple[str, Row, list[Row], list[Example | str]]] = [
     ),
     (
         "regression",
-        {"columns": {"text": "a", "text_pair": "b", "score": "s"}},
+        {"columns": {"text": "a", "text_pair": "b", "score": "s"}, "score_range": [0, 3]},
         [{"a": "one", "b": "two", "s": 2.5}, {"a": "one", "b": "two", "s": "3"}, {"a": "one", "b": "two", "s": ""}],
         [RegressionExample("one", 2.5, "two"), RegressionExample("one", 3.0, "two"), "no gold label"],
     ),
@@ -335,6 +335,22 @@ def test_open_tags_that_contradict_their_words_name_the_row(tmp_path: Path, tiny
     entry = {"family": "tagging", "train": "a.csv", "validation": "a.csv", "columns": {"words": "w", "tags": "t"}}
     source = parse_source(f"user:{write_yaml(tmp_path, mine=entry)}")
     with pytest.raises(InvalidData, match=r"a\.csv, row 1 \(the first is 0\): 2 words but 1 tags"):
+        read_examples(source, "mine")
+
+
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        ("4.5", r"row 1 .*: task mine: score 4\.5 is outside 0\.\.4"),
+        ("nan", "score nan is outside"),
+        ("x", "'x' is no n"),
+    ],
+)
+def test_scores_are_numbers_within_the_range_that_was_said(score: str, message: str, tmp_path: Path):
+    write_rows(tmp_path / "a.csv", [{"a": "one", "s": "4"}, {"a": "two", "s": score}])
+    entry = {"family": "regression", "train": "a.csv", "columns": {"text": "a", "score": "s"}, "score_range": [0, 4]}
+    source = parse_source(f"user:{write_yaml(tmp_path, mine=entry)}")
+    with pytest.raises(InvalidData, match=message):
         read_examples(source, "mine")
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from recipe.checkpoint import BEST, CheckpointError, read_checkpoint
-from recipe.checkpoint_store import CheckpointStoreError, RunStore
+from recipe.checkpoint_store import CheckpointStoreError, RunStore, begin_run
 from recipe.config import load_config
 from recipe.data import objects, remote
 from recipe.train import train
@@ -141,6 +141,17 @@ def test_the_store_has_what_the_folder_has_and_retention_keeps_as_much(bucket: B
         "finished.json",
         *(f"checkpoints/{name}" for name in checkpoints),
     }
+
+
+def test_a_finished_run_that_goes_on_for_longer_is_unfinished_in_its_store_too(
+    bucket: Bucket, run_yaml: Path, tmp_path: Path
+):
+    overrides = ["run_name=longer", STORE, "save_interval=1ba", "eval_interval=9ba"]
+    train(load_config(run_yaml, [*overrides, "max_duration=1ba"]))
+    assert "finished.json" in bucket.names("runs/longer/")
+    store = RunStore(STORE.partition("=")[2], "longer")
+    begin_run(store, tmp_path / "runs" / "longer")
+    assert "finished.json" not in bucket.names("runs/longer/")
 
 
 def test_machines_without_a_common_folder_all_get_the_newest_checkpoint(bucket: Bucket, tmp_path: Path):
