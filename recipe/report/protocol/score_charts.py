@@ -15,9 +15,13 @@ from recipe.report.protocol.marks import DASHES, MEAN, PALETTE, identity, rounde
 
 
 def scale_chart(comparison: Comparison, findings: Findings) -> Chart | None:
-    """Figure 1 of the paper: scores against the number of pre-finetuning tasks; None without several such numbers."""
+    """Figure 1 of the paper: scores against the number of pre-finetuning tasks.
+
+    None without several such numbers, or where starts share one: then they differ in something else.
+    """
     starts = [start for start in comparison.starts if start.tasks is not None and start.strategy is None]
-    if len({start.tasks for start in starts if start.tasks}) < 2:
+    numbers = [start.tasks for start in starts if start.tasks]
+    if len(numbers) < 2 or len(set(numbers)) < len(numbers):
         return None
     panels = []
     for name, rows in _by_task(comparison, findings, starts):

@@ -182,6 +182,13 @@ def test_figure_1_has_a_point_for_each_number_of_tasks(report: Path) -> None:
     assert [[row["tasks"] for row in panel["data"]["values"]] for panel in panels] == [[0, 5, 20]] * 4
 
 
+def test_starts_that_share_a_number_of_tasks_make_no_figure_1() -> None:
+    starts = (PLAIN, Start("mt", "runs/mt", tasks=3), Start("meta", "runs/meta", tasks=3), Start("all", "a", tasks=38))
+    comparison = fake_comparison(["rte"], starts, quality, seeds=(1,), examples=20)
+    names = {block.name for block in report_blocks(comparison, compare(comparison)) if isinstance(block, Chart)}
+    assert names == {"gains", "curves"}
+
+
 def test_helped_and_hurt_are_said_in_words_and_in_the_table(comparison: Comparison, findings: Findings) -> None:
     text = as_markdown(report_blocks(comparison, findings))
     gain = findings.gains["copa", "20 tasks"]
