@@ -184,7 +184,7 @@ def _open_streams(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequenc
     mark, root = fingerprint(tokenizer), f"{store}/{tokenizer_folder(tokenizer)}"
     again = _command(store, tokenizer, streams)
     with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(lambda one: _open(f"{root}/{one[1]}/{split}", *one, mark, again), wanted))
+        return list(pool.map(lambda one: _open(root, one[0], one[1], split, mark, again), wanted))
 
 
 def _command(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str]) -> str:
@@ -219,8 +219,9 @@ def _listing(folder: str) -> str:
     return ", ".join(sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())) or "nothing"
 
 
-def _open(folder: str, task: Task, stream: str, mark: str, again: str) -> _Opened:
-    """Read and verify the small files of one stream."""
+def _open(root: str, task: Task, stream: str, split: str, mark: str, again: str) -> _Opened:
+    """Read and verify the small files of one stream that the task reads."""
+    folder = f"{root}/{stream}/{split}"
     fix = f"delete {folder} and convert it again: {again}"
     files = read_stream_files(folder, fix)
     _check_meaning(folder, get_task(stream), mark, files.manifest, fix)
