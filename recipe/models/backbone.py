@@ -21,6 +21,16 @@ ENCODERS = ("bert", "deberta-v2", "electra", "modernbert", "roberta", "xlm-rober
 SUMMARIZERS = ("pegasus", "t5")  # encoder-decoders that learn summarization alone
 ENCODER_DECODERS = ("bart", *SUMMARIZERS)
 
+# Ids that generating needs, all of them in the backbone's configuration.
+GENERATION_TOKENS = (
+    "pad_token_id",
+    "bos_token_id",
+    "eos_token_id",
+    "decoder_start_token_id",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+)
+
 _DROPOUTS = (
     "activation_dropout",
     "attention_dropout",
@@ -33,6 +43,8 @@ _DROPOUTS = (
     "mlp_dropout",
     "summary_last_dropout",
 )
+# Parameters that their checkpoints have and that are not trained: sinusoids, and what pre-training alone reads.
+_UNTRAINED = {"pegasus": "embed_positions.weight", "xlnet": "mask_emb"}
 # Options that DeBERTa's modules read although its config class does not declare them.
 _UNDECLARED = {"deberta-v2": {"conv_act", "conv_kernel_size", "norm_rel_ebd", "position_buckets", "share_att_key"}}
 
@@ -65,6 +77,10 @@ def load_backbone(name_or_folder: str, dropout: float | None = None) -> PreTrain
             f"cannot load backbone {name_or_folder!r}: give a Hub name such as roberta-base, or a folder with "
             f"config.json and model.safetensors ({str(error).splitlines()[0]})"
         ) from error
+    if config.is_encoder_decoder:
+        for key in GENERATION_TOKENS:  # save_pretrained moves those that differ from the kind's own to another file
+            if getattr(model.generation_config, key) is not None:
+                setattr(model.config, key, getattr(model.generation_config, key))
     return _for_training(model)
 
 
@@ -210,8 +226,9 @@ def _for_training(model: PreTrainedModel) -> PreTrainedModel:
     """The model without parameters that never get a gradient, which DDP would wait for, and as R3F needs it."""
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # pyright: ignore[reportArgumentType]
-    if model.config.model_type == "xlnet":
-        model.mask_emb.requires_grad_(False)  # of its pre-training; kept, as its checkpoints have it
+    for name, parameter in model.named_parameters():
+        if name.endswith(_UNTRAINED.get(model.config.model_type, ())):
+            parameter.requires_grad_(False)
     if model.config.is_encoder_decoder:
         _separate_embeddings(model)
     return model

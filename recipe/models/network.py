@@ -19,6 +19,7 @@ from recipe.algorithms.r3f import find_token_embeddings
 from recipe.data.microbatch import IGNORE, Microbatch
 from recipe.models.backbone import (
     ENCODER_DECODERS,
+    GENERATION_TOKENS,
     SUMMARIZERS,
     BackboneError,
     decode,
@@ -145,7 +146,6 @@ class MultitaskNetwork(nn.Module):
             synced: Whether every rank goes on until all have finished (sharded weights need it).
         """
         config = self.backbone.config
-        names = ("pad", "bos", "eos", "decoder_start", "forced_bos", "forced_eos")
         generation = GenerationConfig(
             max_length=search.max_length or 1 + max_new_tokens,
             min_length=search.min_length,
@@ -154,7 +154,7 @@ class MultitaskNetwork(nn.Module):
             no_repeat_ngram_size=search.no_repeat_ngram,
             early_stopping=search.beams > 1,  # as BART's: done with as many finished summaries as there are beams
             do_sample=False,
-            **{f"{name}_token_id": getattr(config, f"{name}_token_id") for name in names},
+            **{key: getattr(config, key) for key in GENERATION_TOKENS},
         )
         return self.backbone.generate(
             input_ids=microbatch["input_ids"],
