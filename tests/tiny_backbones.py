@@ -39,9 +39,7 @@ _WITHOUT_POSITIONS = ("t5", "xlnet")
 
 def tiny_backbones(longest_row: int) -> dict[str, dict[str, Any]]:
     """Configurations by ``model_type``, with positions for rows of so many tokens."""
-    return {
-        kind: {"model_type": kind, **options, **_positions(kind, longest_row)} for kind, options in _KINDS.items()
-    }
+    return {kind: {"model_type": kind, **options, **_positions(kind, longest_row)} for kind, options in _KINDS.items()}
 
 
 def _positions(kind: str, longest_row: int) -> dict[str, int]:

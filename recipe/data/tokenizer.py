@@ -28,9 +28,7 @@ def load_tokenizer(path_or_name: str) -> PreTrainedTokenizerFast:
     """
     path = os.path.expanduser(path_or_name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            path, use_fast=True, trust_remote_code=False, truncation_side="right"
-        )
+        tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, trust_remote_code=False, truncation_side="right")
     except (OSError, ValueError) as error:
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise TokenizerError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -234,10 +234,9 @@ def _for_training(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
-def _separate_embeddings(model: PreTrainedModel) -> None:
-    """Gives the encoder an embedding module of its own, on the same weights, as BART's has: R3F's noise goes in there.
-    """
-    shared = cast(nn.Embedding, model.get_input_embeddings())
+def _separate_embeddings(model: Any) -> None:
+    """Gives the encoder an embedding module of its own, on the same weights, as BART has: R3F's noise goes there."""
+    shared: nn.Embedding = model.get_input_embeddings()
     encoder = model.get_encoder()
     for name, module in encoder.named_children():
         if module is shared:

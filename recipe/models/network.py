@@ -180,9 +180,7 @@ class MultitaskNetwork(nn.Module):
         """The decoder's states: at the targets where there are any, else at the row's own text, shifted right."""
         targets = _join_targets(microbatch["segments"], microbatch["input_ids"].shape[0])
         input_ids = microbatch["input_ids"]
-        return decode(
-            self.backbone, input_ids, microbatch["attention_mask"], input_ids if targets is None else targets
-        )
+        return decode(self.backbone, input_ids, microbatch["attention_mask"], input_ids if targets is None else targets)
 
     def _predict(self, segment: Mapping[str, Any], hidden: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
         rows = slice(*segment["rows"])
@@ -307,8 +305,8 @@ def _refuse_encoder_tasks(backbone: PreTrainedModel, tasks: Iterable[Task]) -> N
     refused = [task.key for task in tasks if not task.needs_decoder]
     if refused and backbone.config.model_type in SUMMARIZERS:
         raise BackboneError(
-            f"{backbone.config.model_type} learns summarization alone here, not {', '.join(refused)}: leave these tasks "
-            "out, or use an encoder or bart"
+            f"{backbone.config.model_type} learns summarization alone here, not {', '.join(refused)}: leave these "
+            "tasks out, or use an encoder or bart"
         )
 
 

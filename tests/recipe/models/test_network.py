@@ -16,6 +16,7 @@ from recipe.models.network import MultitaskNetwork
 from recipe.tasks import get_task
 from tests.recipe.models.conftest import OWN_TEXT, SUMMARIES, TASKS, families_of
 
+
 @pytest.fixture
 def model(network, tokenizer):
     def build(kind, **options):
