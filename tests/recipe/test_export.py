@@ -44,10 +44,9 @@ from recipe.models.heads import valid_positions
 from recipe.report.results import TaskResult, save_results
 from recipe.tasks import Family, get_task
 from recipe.yaml_keys import save_config
-from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, TINY
+from tests.tiny_run import TINY, tasks_of
 
 Checkpoints = Callable[..., Path]
-SUMMARIES = ["aeslc", "xsum"]
 
 
 @pytest.fixture
@@ -107,11 +106,6 @@ def same_weights(folder: str, checkpoint: Path) -> bool:
     weights = read_checkpoint(checkpoint).weights
     exported = load_backbone(folder).state_dict()
     return all(torch.equal(value, weights[f"backbone.{name}"]) for name, value in exported.items())
-
-
-def tasks_of(kind: str) -> list[str]:
-    seen = {**dict.fromkeys(SUMMARIZERS, SUMMARIES), "bart": list(MINIATURE_TASKS)}
-    return seen.get(kind, ENCODER_TASKS)
 
 
 def inputs_of(microbatch: Microbatch, kind: str) -> dict[str, torch.Tensor]:
