@@ -10,11 +10,18 @@ from transformers import (
     RobertaForTokenClassification,
 )
 
-from recipe.models.backbone import ENCODER_DECODERS, SUMMARIZERS, BackboneError, max_row_length
+from recipe.models.backbone import (
+    ENCODER_DECODERS,
+    SUMMARIZERS,
+    BackboneError,
+    build_backbone,
+    load_backbone,
+    max_row_length,
+)
 from recipe.models.multitask import MultitaskModel
 from recipe.models.network import MultitaskNetwork
 from recipe.tasks import get_task
-from tests.recipe.models.conftest import OWN_TEXT, SUMMARIES, TASKS, families_of
+from tests.recipe.models.conftest import CONFIGS, OWN_TEXT, SUMMARIES, TASKS, families_of
 
 
 @pytest.fixture
@@ -219,6 +226,25 @@ def test_summarization_equals_hugging_face_and_smooths_in_training_only(model, k
         smoothed.append(0.9 * output.loss - 0.1 * output.logits.log_softmax(-1).mean())
     torch.testing.assert_close(losses(built.eval(), batch), torch.stack(plain), atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(losses(built.train(), batch), torch.stack(smoothed), atol=1e-6, rtol=1e-6)
+
+
+def test_a_t5_with_its_own_output_layer_equals_hugging_face_and_is_loaded_as_it_was(
+    part, join, tokenizer, tmp_path
+):
+    """T5 v1.1 and what came after it."""
+    untied = {"tie_word_embeddings": False, "feed_forward_proj": "gated-gelu"}
+    built = build_backbone(CONFIGS["t5"] | untied, tokenizer, dropout=0.0)
+    assert not torch.equal(built.get_output_embeddings().weight, built.get_input_embeddings().weight)
+    built.save_pretrained(tmp_path)
+    network = MultitaskNetwork(load_backbone(str(tmp_path), dropout=0.0), ["xsum"]).eval()
+    for name, weight in built.state_dict().items():
+        assert torch.equal(network.backbone.state_dict()[name], weight), name
+    batch = join(part("summarization", lengths=(6, 6)))
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    expected = built.eval()(**inputs, labels=batch["segments"][0]["target_ids"]).logits
+    torch.testing.assert_close(network(batch)[0]["logits"], expected, atol=1e-6, rtol=1e-6)
+    network(batch)[0]["logits"].sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
 
 
 def test_an_encoder_refuses_summarization_and_names_the_tasks(network):
