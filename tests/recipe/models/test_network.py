@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -111,6 +113,15 @@ def test_every_parameter_gets_a_gradient_whatever_the_microbatch_holds(model, ki
         assert found and all(torch.isfinite(g).all() for g in found.values())
         optimizer.step()
         assert torch.isfinite(losses(built, batch)).all() and losses(built, batch).mean() != before
+
+
+@pytest.mark.parametrize("kind", SUMMARIZERS)
+def test_computing_activations_again_changes_no_gradient(model, kind, part, join):
+    built, batch = model(kind), join(part("summarization"))
+    expected = gradients(built, batch)
+    built.network.backbone.gradient_checkpointing_enable({"use_reentrant": False})
+    for name, gradient in gradients(built, batch).items():
+        torch.testing.assert_close(gradient, expected[name], atol=1e-6, rtol=1e-6)
 
 
 def test_classification_equals_hugging_face_roberta(model, part, join):
@@ -228,12 +239,10 @@ def test_summarization_equals_hugging_face_and_smooths_in_training_only(model, k
     torch.testing.assert_close(losses(built.train(), batch), torch.stack(smoothed), atol=1e-6, rtol=1e-6)
 
 
-def test_a_t5_with_its_own_output_layer_equals_hugging_face_and_is_loaded_as_it_was(
-    part, join, tokenizer, tmp_path
-):
+def test_a_t5_with_its_own_output_layer_equals_hugging_face_and_is_loaded_as_it_was(part, join, tokenizer, tmp_path):
     """T5 v1.1 and what came after it."""
     untied = {"tie_word_embeddings": False, "feed_forward_proj": "gated-gelu"}
-    built = build_backbone(CONFIGS["t5"] | untied, tokenizer, dropout=0.0)
+    built: Any = build_backbone(CONFIGS["t5"] | untied, tokenizer, dropout=0.0)
     assert not torch.equal(built.get_output_embeddings().weight, built.get_input_embeddings().weight)
     built.save_pretrained(tmp_path)
     network = MultitaskNetwork(load_backbone(str(tmp_path), dropout=0.0), ["xsum"]).eval()
