@@ -172,7 +172,7 @@ def decode(backbone: Any, input_ids: Tensor, attention_mask: Tensor, targets: Te
         backbone: An encoder-decoder of any kind, as transformers' generating class for it.
         input_ids: (R, L) what the encoder reads.
         attention_mask: (R, L) of it.
-        targets: (R, T), -100 where there is none.
+        targets: (R, T) the ids to predict, -100 where there is none.
     """
     config = backbone.config
     encoded = backbone.get_encoder()(input_ids=input_ids, attention_mask=attention_mask)
