@@ -8,12 +8,21 @@ from pathlib import Path
 import torch
 
 from recipe.checkpoint import latest_checkpoint, read_checkpoint
+from recipe.models.backbone import ENCODER_DECODERS, SUMMARIZERS
 from tests.processes import Forked, run_forked, run_ranks
 from tests.tiny_backbones import tiny_backbones
 
 MINIATURE_TASKS = ("cola", "mnli", "cb", "copa", "arc_easy", "squad", "hotpot_qa", "aeslc", "xsum")
-ENCODER_TASKS = [key for key in MINIATURE_TASKS if key not in ("aeslc", "xsum")]
+SUMMARIES = ("aeslc", "xsum")
+ENCODER_TASKS = [key for key in MINIATURE_TASKS if key not in SUMMARIES]
 TINY = tiny_backbones(longest_row=128)
+
+
+def tasks_of(kind: str) -> list[str]:
+    """What a backbone of this kind learns of ``MINIATURE_TASKS``."""
+    if kind in SUMMARIZERS:
+        return list(SUMMARIES)
+    return list(MINIATURE_TASKS) if kind in ENCODER_DECODERS else ENCODER_TASKS
 
 
 def start_run(path: Path, *overrides: str) -> Forked:

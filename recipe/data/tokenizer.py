@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import re
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, cast
 
 from transformers import AutoTokenizer
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from recipe.errors import UserError
@@ -28,9 +30,7 @@ def load_tokenizer(path_or_name: str) -> PreTrainedTokenizerFast:
     """
     path = os.path.expanduser(path_or_name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            path, use_fast=True, trust_remote_code=False, truncation_side="right", padding_side="right"
-        )
+        tokenizer = _load(path)
     except (OSError, ValueError) as error:
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise TokenizerError(
@@ -42,7 +42,20 @@ def load_tokenizer(path_or_name: str) -> PreTrainedTokenizerFast:
             f"tokenizer {path_or_name!r}: has no fast version ({type(tokenizer).__name__} has no character offsets); "
             "use a model whose folder has a tokenizer.json"
         )
-    return tokenizer
+    return tokenizer if tokenizer.init_kwargs.get("tokenizer_file") else _saved_and_loaded(tokenizer)
+
+
+def _load(path: str) -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(path, use_fast=True, trust_remote_code=False, truncation_side="right")
+
+
+def _saved_and_loaded(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """A tokenizer made from its slow form's file as checkpoints and exports will give it back: not quite the same."""
+    with TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder, legacy_format=False)
+        loaded = cast(PreTrainedTokenizerFast, _load(folder))
+    loaded.name_or_path = tokenizer.name_or_path
+    return loaded
 
 
 def fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:

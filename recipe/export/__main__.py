@@ -9,7 +9,7 @@ such a folder starts from these weights and re-uses the heads of the tasks it sh
 
 Below it heads/<task>/ is a complete classifier, heads/commonsense/ scores choices and heads/mrc/ finds answers, as far
 as transformers has a class that computes the same. They share the backbone's file, so all of them take no more room
-than one. An encoder-decoder's export is itself the BartForConditionalGeneration that summarizes.
+than one. An encoder-decoder's export is itself the model that summarizes, AutoModelForSeq2SeqLM.
 """
 
 from __future__ import annotations

@@ -39,10 +39,14 @@ Gupta, Sonal},
 ```"""
 
 _LOAD = """\
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoTokenizer
 
 folder = "."  # this folder, or this model's name on the Hub
-tokenizer = AutoTokenizer.from_pretrained(folder)
+tokenizer = AutoTokenizer.from_pretrained(folder)"""
+
+_STATES = """\
+from transformers import AutoModel
+
 backbone = AutoModel.from_pretrained(folder)
 states = backbone(**tokenizer("A text.", return_tensors="pt")).last_hidden_state"""
 
@@ -71,9 +75,9 @@ spans = reader(**row)  # at the first token: the context has no answer
 first, last = spans.start_logits.argmax().item(), spans.end_logits.argmax().item()
 answer = tokenizer.decode(row["input_ids"][0, first : last + 1])""",
     Family.SUMMARIZATION: """\
-from transformers import BartForConditionalGeneration
+from transformers import AutoModelForSeq2SeqLM
 
-summarizer = BartForConditionalGeneration.from_pretrained(folder)
+summarizer = AutoModelForSeq2SeqLM.from_pretrained(folder)
 written = summarizer.generate(**tokenizer("A document.", return_tensors="pt"), max_new_tokens=60)
 summary = tokenizer.decode(written[0], skip_special_tokens=True)""",
 }
@@ -154,13 +158,14 @@ def _summary(checkpoint: Checkpoint, config: TrainConfig, tasks: Sequence[Task])
 
 
 def _how_to_load(tasks: Sequence[Task], classes: Mapping[str, HeadClass], reasons: Mapping[str, str]) -> str:
-    blocks = [_LOAD]
+    summarizes = [task.family is Family.SUMMARIZATION for task in tasks]
+    blocks = [_LOAD] if all(summarizes) else [f"{_LOAD}\n\n{_STATES}"]  # T5 and PEGASUS have no states without a target
     for family in (Family.CLASSIFICATION, Family.COMMONSENSE, Family.MRC):
         heads = [name for name in classes if head_family(name) is family]
         if heads:
             form = classes[heads[0]]
             blocks.append(_USES[family].format(auto=form.auto, folder=f"{HEADS}/{heads[0]}"))
-    if any(task.family is Family.SUMMARIZATION for task in tasks):
+    if any(summarizes):
         blocks.append(_USES[Family.SUMMARIZATION])
     parts = [f"```python\n{block}\n```" for block in blocks]
     parts += [f"In `heads.safetensors`, without a folder: {line}." for line in describe_reasons(reasons)]

@@ -50,17 +50,19 @@ class HeadClass:
         return f"AutoModelFor{self.name.partition('For')[2]}"
 
 
-_CLASSIFICATION, _COMMONSENSE, _MRC = Family.CLASSIFICATION, Family.COMMONSENSE, Family.MRC
-_SPAN = {"out_proj": "qa_outputs"}
-_TANH_POOLER = {"pooler_hidden_act": "tanh"}
-_TANH_SUMMARY = {"summary_type": "first", "summary_use_proj": True, "summary_activation": "tanh"}
-
-
 def _dense(dense: str, projection: str = "classifier") -> dict[str, str]:
     return {"dense": dense, "out_proj": projection}
 
 
-# Dropout aside, which only training has: dense, tanh, projection of the first token (BART: of the last EOS).
+_CLASSIFICATION, _COMMONSENSE, _MRC = Family.CLASSIFICATION, Family.COMMONSENSE, Family.MRC
+_SPAN = {"out_proj": "qa_outputs"}
+_TANH_POOLER = {"pooler_hidden_act": "tanh"}
+_TANH_SUMMARY = {"summary_type": "first", "summary_use_proj": True, "summary_activation": "tanh"}
+_LAST_SUMMARY = {**_TANH_SUMMARY, "summary_type": "last"}
+_XLNET_HEAD = _dense("sequence_summary.summary", "logits_proj")
+
+
+# Dropout aside, which only training has: dense, tanh, projection of the first token (BART and XLNet: the last).
 _CLASSES: dict[str, dict[Family, HeadClass]] = {
     "roberta": {
         _CLASSIFICATION: HeadClass(
@@ -90,6 +92,10 @@ _CLASSES: dict[str, dict[Family, HeadClass]] = {
         _COMMONSENSE: HeadClass("ElectraForMultipleChoice", _dense("sequence_summary.summary"), _TANH_SUMMARY),
         _MRC: HeadClass("ElectraForQuestionAnswering", _SPAN),
     },
+    "xlnet": {
+        _CLASSIFICATION: HeadClass("XLNetForSequenceClassification", _XLNET_HEAD, _LAST_SUMMARY),
+        _COMMONSENSE: HeadClass("XLNetForMultipleChoice", _XLNET_HEAD, _LAST_SUMMARY),
+    },
     "bart": {
         _CLASSIFICATION: HeadClass(
             "BartForSequenceClassification", _dense("classification_head.dense", "classification_head.out_proj")
@@ -97,13 +103,20 @@ _CLASSES: dict[str, dict[Family, HeadClass]] = {
         _MRC: HeadClass("BartForQuestionAnswering", _SPAN),
     },
 }
-_PREFIXES = {"roberta": "Roberta", "xlm-roberta": "XLMRoberta", "bert": "Bert", "deberta-v2": "DebertaV2"}
+_PREFIXES = {
+    "roberta": "Roberta",
+    "xlm-roberta": "XLMRoberta",
+    "bert": "Bert",
+    "deberta-v2": "DebertaV2",
+    "xlnet": "XLNet",
+}
 for _kind, _prefix in _PREFIXES.items():
     _CLASSES[_kind][Family.REGRESSION] = _CLASSES[_kind][_CLASSIFICATION]
     _CLASSES[_kind][Family.TAGGING] = HeadClass(f"{_prefix}ForTokenClassification", {"out_proj": "classifier"})
 _LAYER_NORM = "transformers' heads for ModernBERT have a layer norm that ours have not"
 _REASONS: dict[tuple[str, Family], str] = {
     ("electra", _CLASSIFICATION): "ElectraForSequenceClassification has gelu where our head has tanh",
+    ("xlnet", _MRC): "no answer is at the last token here, which transformers' classes for XLNet do not expect",
     ("bart", _COMMONSENSE): "transformers has no BartForMultipleChoice",
     ("modernbert", _CLASSIFICATION): _LAYER_NORM,
     ("modernbert", _COMMONSENSE): "transformers has no ModernBertForMultipleChoice",

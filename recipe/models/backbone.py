@@ -8,16 +8,28 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM
 from transformers.configuration_utils import PretrainedConfig
 from transformers.modeling_utils import PreTrainedModel
+from transformers.models.bart.modeling_bart import shift_tokens_right
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from recipe.errors import UserError
 
-ENCODERS = ("bert", "deberta-v2", "electra", "modernbert", "roberta", "xlm-roberta")
-ENCODER_DECODERS = ("bart",)
+ENCODERS = ("bert", "deberta-v2", "electra", "modernbert", "roberta", "xlm-roberta", "xlnet")
+SUMMARIZERS = ("pegasus", "t5")  # encoder-decoders that learn summarization alone
+ENCODER_DECODERS = ("bart", *SUMMARIZERS)
+
+# Ids that generating needs, all of them in the backbone's configuration.
+GENERATION_TOKENS = (
+    "pad_token_id",
+    "bos_token_id",
+    "eos_token_id",
+    "decoder_start_token_id",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+)
 
 _DROPOUTS = (
     "activation_dropout",
@@ -25,10 +37,14 @@ _DROPOUTS = (
     "attention_probs_dropout_prob",
     "classifier_dropout",
     "dropout",
+    "dropout_rate",
     "embedding_dropout",
     "hidden_dropout_prob",
     "mlp_dropout",
+    "summary_last_dropout",
 )
+# Parameters that their checkpoints have and that are not trained: sinusoids, and what pre-training alone reads.
+_UNTRAINED = {"pegasus": "embed_positions.weight", "xlnet": "mask_emb"}
 # Options that DeBERTa's modules read although its config class does not declare them.
 _UNDECLARED = {"deberta-v2": {"conv_act", "conv_kernel_size", "norm_rel_ebd", "position_buckets", "share_att_key"}}
 
@@ -61,7 +77,11 @@ def load_backbone(name_or_folder: str, dropout: float | None = None) -> PreTrain
             f"cannot load backbone {name_or_folder!r}: give a Hub name such as roberta-base, or a folder with "
             f"config.json and model.safetensors ({str(error).splitlines()[0]})"
         ) from error
-    return _without_pooler(model)
+    if config.is_encoder_decoder:
+        for key in GENERATION_TOKENS:  # save_pretrained moves those that differ from the kind's own to another file
+            if getattr(model.generation_config, key) is not None:
+                setattr(model.config, key, getattr(model.generation_config, key))
+    return _for_training(model)
 
 
 def build_backbone(
@@ -87,7 +107,7 @@ def build_backbone(
     built = AutoConfig.for_model(kind, **options)
     _prepare(built, dropout)
     architecture = AutoModelForSeq2SeqLM if built.is_encoder_decoder else AutoModel
-    return _without_pooler(architecture.from_config(built, torch_dtype=torch.float32, trust_remote_code=False))
+    return _for_training(architecture.from_config(built, torch_dtype=torch.float32, trust_remote_code=False))
 
 
 def build_backbone_like(config: Mapping[str, Any]) -> PreTrainedModel:
@@ -98,11 +118,16 @@ def build_backbone_like(config: Mapping[str, Any]) -> PreTrainedModel:
     """
     built = AutoConfig.for_model(**config)
     architecture = AutoModelForSeq2SeqLM if built.is_encoder_decoder else AutoModel
-    return _without_pooler(architecture.from_config(built, torch_dtype=torch.float32, trust_remote_code=False))
+    return _for_training(architecture.from_config(built, torch_dtype=torch.float32, trust_remote_code=False))
 
 
-def max_row_length(backbone: PreTrainedModel) -> int:
-    """Tokens in the longest row the backbone has positions for: 512 for RoBERTa, whose table of 514 starts late."""
+def max_row_length(backbone: PreTrainedModel) -> int | None:
+    """Tokens in the longest row the backbone has positions for: 512 for RoBERTa, whose table of 514 starts late.
+
+    None where distances take the place of positions (T5, XLNet).
+    """
+    if backbone.config.model_type in ("t5", "xlnet"):
+        return None
     positions = backbone.config.max_position_embeddings
     if backbone.config.model_type in ("roberta", "xlm-roberta"):
         return positions - backbone.config.pad_token_id - 1
@@ -130,9 +155,44 @@ def transformer_layers(backbone: nn.Module) -> list[nn.Module]:
 
 
 def takes_token_types(backbone: PreTrainedModel) -> bool:
-    """Whether the backbone tells a row's second text from its first by token types (BERT, ELECTRA)."""
+    """Whether the backbone tells a row's second text from its first by token types (BERT, ELECTRA, XLNet)."""
     accepted = "token_type_ids" in inspect.signature(backbone.forward).parameters
-    return accepted and getattr(backbone.config, "type_vocab_size", 0) > 1
+    return accepted and (getattr(backbone.config, "type_vocab_size", 0) > 1 or ends_with_cls(backbone))
+
+
+def ends_with_cls(backbone: PreTrainedModel) -> bool:
+    """Whether the token that stands for the whole row is the row's last, of a token type of its own (XLNet)."""
+    return backbone.config.model_type == "xlnet"
+
+
+def decode(backbone: Any, input_ids: Tensor, attention_mask: Tensor, targets: Tensor) -> Tensor:
+    """An encoder-decoder's last states (R, T, H): at each target, having seen the targets before it.
+
+    Args:
+        backbone: An encoder-decoder of any kind, as transformers' generating class for it.
+        input_ids: (R, L) what the encoder reads.
+        attention_mask: (R, L) of it.
+        targets: (R, T) the ids to predict, -100 where there is none.
+    """
+    config = backbone.config
+    encoded = backbone.get_encoder()(input_ids=input_ids, attention_mask=attention_mask)
+    decoded = backbone.get_decoder()(
+        input_ids=shift_tokens_right(targets, config.pad_token_id, config.decoder_start_token_id),
+        encoder_hidden_states=encoded.last_hidden_state,
+        encoder_attention_mask=attention_mask,
+        use_cache=False,
+    )
+    return decoded.last_hidden_state
+
+
+def token_logits(backbone: Any, states: Tensor) -> Tensor:
+    """Logits (..., V) of states (..., H) of :func:`decode`, as transformers' generating class computes them."""
+    config = backbone.config
+    if config.model_type == "t5" and config.tie_word_embeddings:
+        states = states * config.d_model**-0.5  # the embeddings' scale, as output weights they are too large
+    logits = backbone.get_output_embeddings()(states)
+    bias = getattr(backbone, "final_logits_bias", None)  # BART's and PEGASUS's
+    return logits if bias is None else logits + bias
 
 
 def _prepare(config: PretrainedConfig, dropout: float | None) -> None:
@@ -143,6 +203,8 @@ def _prepare(config: PretrainedConfig, dropout: float | None) -> None:
     for key in ("layerdrop", "encoder_layerdrop", "decoder_layerdrop"):
         if hasattr(config, key):
             setattr(config, key, 0.0)  # a rank that skips a layer has parameters without gradients: DDP would fail
+    if hasattr(config, "use_mems_eval"):
+        config.use_mems_eval = False  # XLNet's memory is for texts longer than a row
     if hasattr(config, "reference_compile"):
         config.reference_compile = False  # ModernBERT's compiled embeddings would not run R3F's hook
 
@@ -160,10 +222,27 @@ def set_dropout(config: PretrainedConfig, probability: float) -> None:
             setattr(config, key, probability)
 
 
-def _without_pooler(model: PreTrainedModel) -> PreTrainedModel:
+def _for_training(model: PreTrainedModel) -> PreTrainedModel:
+    """The model without parameters that never get a gradient, which DDP would wait for, and as R3F needs it."""
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # pyright: ignore[reportArgumentType]
+    for name, parameter in model.named_parameters():
+        if name.endswith(_UNTRAINED.get(model.config.model_type, ())):
+            parameter.requires_grad_(False)
+    if model.config.is_encoder_decoder:
+        _separate_embeddings(model)
     return model
+
+
+def _separate_embeddings(model: Any) -> None:
+    """Gives the encoder an embedding module of its own, on the same weights, as BART has: R3F's noise goes there."""
+    shared: nn.Embedding = model.get_input_embeddings()
+    encoder = model.get_encoder()
+    for name, module in encoder.named_children():
+        if module is shared:
+            own = nn.Embedding(*shared.weight.shape, padding_idx=shared.padding_idx, device="meta")
+            own.weight = shared.weight
+            setattr(encoder, name, own)
 
 
 def _unknown_kind(kind: str | None) -> str:
@@ -193,7 +272,8 @@ def _vocabulary_options(kind: str, tokenizer: PreTrainedTokenizerBase) -> dict[s
         "eos_token_id": last,
     }
     if kind in ENCODER_DECODERS:
-        options |= {"decoder_start_token_id": last, "forced_eos_token_id": last}
+        start = tokenizer.pad_token_id if kind in ("pegasus", "t5") else last
+        options |= {"decoder_start_token_id": start, "forced_eos_token_id": last}
     if kind == "modernbert":
         options |= {"cls_token_id": tokenizer.cls_token_id, "sep_token_id": tokenizer.sep_token_id}
     return options

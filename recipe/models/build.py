@@ -21,7 +21,7 @@ from recipe.algorithms.r3f import add_spectral_norm, find_projections
 from recipe.checkpoint import Checkpoint, load_weights
 from recipe.config import Balancing, TrainConfig, parse_config
 from recipe.data.tokenizer import load_tokenizer
-from recipe.models.backbone import build_backbone, build_backbone_like, load_backbone
+from recipe.models.backbone import BackboneError, build_backbone, build_backbone_like, load_backbone
 from recipe.models.multitask import MultitaskModel
 from recipe.models.network import MultitaskNetwork, head_name
 from recipe.tasks import Family, Task, get_task
@@ -57,7 +57,7 @@ def build_model(
         labels: Class names of tasks for which the catalogue leaves them open (:func:`recipe.data.store.open_labels`).
 
     Raises:
-        BackboneError: The backbone cannot be loaded, or cannot learn one of the tasks.
+        BackboneError: The backbone cannot be loaded, cannot learn one of the tasks, or cannot do without activations.
     """
     settings = config.backbone
     if settings.config is not None:
@@ -65,6 +65,9 @@ def build_model(
     else:
         backbone = load_backbone(settings.name, settings.dropout)
     if config.activation_checkpointing:
+        if not backbone.supports_gradient_checkpointing:
+            kind = backbone.config.model_type
+            raise BackboneError(f"activations of {kind} cannot be computed again: set activation_checkpointing=false")
         # Not reentrant: R3F's second forward would get wrong gradients.
         backbone.gradient_checkpointing_enable({"use_reentrant": False})
     network = _build_network(backbone, config, labels)

@@ -14,11 +14,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.generation.configuration_utils import GenerationConfig
 from transformers.modeling_utils import PreTrainedModel
-from transformers.models.bart.modeling_bart import shift_tokens_right
 
 from recipe.algorithms.r3f import find_token_embeddings
 from recipe.data.microbatch import IGNORE, Microbatch
-from recipe.models.backbone import BackboneError, head_dropout, initializer_std, takes_token_types, transformer_layers
+from recipe.models.backbone import (
+    ENCODER_DECODERS,
+    GENERATION_TOKENS,
+    SUMMARIZERS,
+    BackboneError,
+    decode,
+    ends_with_cls,
+    head_dropout,
+    initializer_std,
+    takes_token_types,
+    token_logits,
+    transformer_layers,
+)
 from recipe.models.heads import (
     ClassificationHead,
     MaskedLMHead,
@@ -50,7 +61,8 @@ class MultitaskNetwork(nn.Module):
         learn_variances: Whether to have a log variance for each task (uncertainty weighting).
 
     Raises:
-        BackboneError: Summarization tasks with a backbone that has no decoder.
+        BackboneError: Summarization tasks with a backbone that has no decoder, or any others with one that learns
+            summarization alone.
         ValueError: A task with open labels that ``labels`` does not have.
         UnknownTask: A key that the catalogue does not have.
     """
@@ -69,12 +81,15 @@ class MultitaskNetwork(nn.Module):
         self.labels = {task.key: _class_names(task, labels or {}) for task in entries}
         self.backbone = backbone
         self.is_encoder_decoder: bool = backbone.config.is_encoder_decoder
-        if not self.is_encoder_decoder:
+        if self.is_encoder_decoder:
+            _refuse_other_tasks(backbone, entries)
+        else:
             _refuse_decoder_tasks(backbone, entries)
         self.heads = _build_heads(backbone, entries, self.labels)
         # In here, so that DDP and FSDP treat it as they do all others.
         self.log_variances = nn.Parameter(torch.zeros(len(tasks))) if learn_variances else None
         self._takes_token_types = takes_token_types(backbone)
+        self._ends_with_cls = ends_with_cls(backbone)
         self._layer_types = tuple({type(layer) for layer in transformer_layers(backbone)})
 
     @property
@@ -104,14 +119,14 @@ class MultitaskNetwork(nn.Module):
         if torch.is_grad_enabled():
             busy = {head_name(segment["task"], segment["family"]) for segment in microbatch["segments"]}
             hidden = hidden + self._touch(self._idle_modules(busy))
-        outputs = [self._predict(segment, hidden, microbatch["input_ids"]) for segment in microbatch["segments"]]
+        outputs = [self._predict(segment, hidden, microbatch["attention_mask"]) for segment in microbatch["segments"]]
         if self.log_variances is not None:
             outputs[0]["log_variances"] = self.log_variances.clone()
         return outputs
 
     def represent(self, microbatch: Microbatch) -> Tensor:
         """(R, H): what classification heads read of each row."""
-        return self._represent(self._hidden(microbatch), microbatch["input_ids"])
+        return self._represent(self._hidden(microbatch), microbatch["attention_mask"])
 
     def new_head(self, task: str) -> nn.Module:
         """Another head for a classification task, with random weights; not part of the network."""
@@ -132,7 +147,6 @@ class MultitaskNetwork(nn.Module):
             synced: Whether every rank goes on until all have finished (sharded weights need it).
         """
         config = self.backbone.config
-        ids = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id", "forced_bos_token_id")
         generation = GenerationConfig(
             max_length=search.max_length or 1 + max_new_tokens,
             min_length=search.min_length,
@@ -141,12 +155,13 @@ class MultitaskNetwork(nn.Module):
             no_repeat_ngram_size=search.no_repeat_ngram,
             early_stopping=search.beams > 1,  # as BART's: done with as many finished summaries as there are beams
             do_sample=False,
-            **{key: getattr(config, key) for key in ids},
+            **{key: getattr(config, key) for key in GENERATION_TOKENS},
         )
         return self.backbone.generate(
             input_ids=microbatch["input_ids"],
             attention_mask=microbatch["attention_mask"],
             generation_config=generation,
+            use_model_defaults=False,  # or those of the backbone's configuration would stand in for ours, greedy or 0
             synced_gpus=synced,
         )
 
@@ -157,35 +172,33 @@ class MultitaskNetwork(nn.Module):
         inputs = {"input_ids": microbatch["input_ids"], "attention_mask": microbatch["attention_mask"]}
         if self._takes_token_types:
             inputs["token_type_ids"] = microbatch["token_type_ids"]
+        if self._ends_with_cls:
+            last = _last_tokens(microbatch["attention_mask"])
+            inputs["token_type_ids"] = inputs["token_type_ids"].scatter(1, last[:, None], _CLS_TYPE)
         return self.backbone(**inputs).last_hidden_state
 
     def _encode_and_decode(self, microbatch: Microbatch) -> Tensor:
         """The decoder's states: at the targets where there are any, else at the row's own text, shifted right."""
         targets = _join_targets(microbatch["segments"], microbatch["input_ids"].shape[0])
-        config = self.backbone.config
-        decoder_input_ids = shift_tokens_right(
-            microbatch["input_ids"] if targets is None else targets, config.pad_token_id, config.decoder_start_token_id
-        )
-        return self.backbone.model(
-            input_ids=microbatch["input_ids"],
-            attention_mask=microbatch["attention_mask"],
-            decoder_input_ids=decoder_input_ids,
-            use_cache=False,
-        ).last_hidden_state
+        input_ids = microbatch["input_ids"]
+        return decode(self.backbone, input_ids, microbatch["attention_mask"], input_ids if targets is None else targets)
 
-    def _predict(self, segment: Mapping[str, Any], hidden: Tensor, input_ids: Tensor) -> dict[str, Tensor]:
+    def _predict(self, segment: Mapping[str, Any], hidden: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
         rows = slice(*segment["rows"])
         family = Family(segment["family"])
         if "target_ids" in segment:
             states = hidden[rows, : segment["target_ids"].shape[1]]
-            return {"logits": self.backbone.lm_head(states) + self.backbone.final_logits_bias}
+            return {"logits": token_logits(self.backbone, states)}
         head = self.heads[head_name(segment["task"], segment["family"])]
         if family is Family.MASKED_LM:
             originals = segment["originals"]
             states = hidden[rows, : originals.shape[1]][originals != IGNORE]
             return {"logits": head(states, self.backbone.get_input_embeddings().weight)}
         if family is Family.MRC:
-            start, end = head(hidden[rows])
+            states = hidden[rows]
+            if self._ends_with_cls:  # position 0 is "no answer" in what is stored, and in every loss
+                states = torch.cat([self._represent(states, attention_mask[rows])[:, None], states[:, 1:]], dim=1)
+            start, end = head(states)
             impossible = ~valid_positions(segment["context"], hidden.shape[1])
             return {
                 "start": start.masked_fill(impossible, lowest(start)),
@@ -194,27 +207,25 @@ class MultitaskNetwork(nn.Module):
         if family is Family.TAGGING:
             example, token = segment["words"].unbind(dim=1)
             return {"logits": head(hidden[rows][example, token])}
-        representation = self._represent(hidden[rows], input_ids[rows])
+        representation = self._represent(hidden[rows], attention_mask[rows])
         if family is Family.COMMONSENSE:
             return {"logits": group_choices(head(representation), segment["choices"])}
         if family is Family.REGRESSION:
             return {"score": head(representation)}
         return {"logits": head(representation)}
 
-    def _represent(self, hidden: Tensor, input_ids: Tensor) -> Tensor:
-        """(r, H): the first token's state; a decoder's at the last EOS, the only one that has seen the whole row."""
-        if not self.is_encoder_decoder:
+    def _represent(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """(r, H): the first token's state; the last one's of a decoder, which only there has seen the whole row."""
+        if not (self.is_encoder_decoder or self._ends_with_cls):
             return hidden[:, 0]
-        position = torch.arange(input_ids.shape[1], device=input_ids.device)
-        last = torch.where(input_ids == self.backbone.config.eos_token_id, position, 0).amax(dim=1)
-        return hidden[torch.arange(hidden.shape[0], device=hidden.device), last]
+        return hidden[torch.arange(hidden.shape[0], device=hidden.device), _last_tokens(attention_mask)]
 
     def _idle_modules(self, busy: Set[str]) -> list[nn.Module]:
         """What is left to do nothing when these heads are busy."""
         idle = [head for key, head in self.heads.items() if key not in busy]
         untied = self.is_encoder_decoder and not self.backbone.config.tie_word_embeddings
         if untied and busy.isdisjoint(_GENERATION):
-            idle.append(self.backbone.lm_head)
+            idle.append(self.backbone.get_output_embeddings())
         return idle
 
     @staticmethod
@@ -230,6 +241,7 @@ class MultitaskNetwork(nn.Module):
         return 0.0 * sum((tensor.sum(dtype=torch.float32) for tensor in tensors), start=0.0)
 
 
+_CLS_TYPE = 2  # XLNet's token type of its last token
 # With an encoder-decoder served by the backbone's own output layer: no head has these keys.
 _GENERATION = (Family.SUMMARIZATION.value, Family.MASKED_LM.value)
 _SHARED = (Family.COMMONSENSE.value, Family.MRC.value, *_GENERATION)
@@ -282,8 +294,22 @@ def _refuse_decoder_tasks(backbone: PreTrainedModel, tasks: Iterable[Task]) -> N
     if refused:
         raise BackboneError(
             f"{backbone.config.model_type} has no decoder to learn {', '.join(refused)} with: "
-            "leave these tasks out, or use an encoder-decoder (bart)"
+            f"leave these tasks out, or use an encoder-decoder ({', '.join(ENCODER_DECODERS)})"
         )
+
+
+def _refuse_other_tasks(backbone: PreTrainedModel, tasks: Iterable[Task]) -> None:
+    refused = [task.key for task in tasks if not task.needs_decoder]
+    if refused and backbone.config.model_type in SUMMARIZERS:
+        raise BackboneError(
+            f"{backbone.config.model_type} learns summarization alone here, not {', '.join(refused)}: leave these "
+            "tasks out, or use an encoder or bart"
+        )
+
+
+def _last_tokens(attention_mask: Tensor) -> Tensor:
+    """(r,) position of each row's last token; 0 in rows of padding."""
+    return (attention_mask.sum(dim=1) - 1).clamp(min=0)
 
 
 def _join_targets(segments: Sequence[Mapping[str, Any]], rows: int) -> Tensor | None:

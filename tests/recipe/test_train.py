@@ -13,10 +13,17 @@ from recipe.checkpoint import read_checkpoint
 from recipe.config import load_config
 from recipe.data.batch_plan import Strategy, Weighting
 from recipe.data.store import ShardStore
-from recipe.models import MultitaskModel
+from recipe.models import BackboneError, MultitaskModel
 from recipe.train import train
 from tests.processes import ROOT
-from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, TINY, final_weights, train_with_sgd, training_losses
+from tests.tiny_run import (
+    MINIATURE_TASKS,
+    TINY,
+    final_weights,
+    tasks_of,
+    train_with_sgd,
+    training_losses,
+)
 
 
 @pytest.mark.slow
@@ -37,7 +44,7 @@ def test_one_process_ddp_and_fsdp2_end_with_the_same_weights(run_yaml, tmp_path,
         config |= {"run_name": name, "parallelism": parallelism, "max_duration": "3ba"}
         config["backbone"] |= {"config": TINY[backbone], "dropout": 0.0}
         config["data"]["strategy"] = strategy
-        config["tasks"] = list(MINIATURE_TASKS) if backbone == "bart" else ENCODER_TASKS
+        config["tasks"] = tasks_of(backbone)
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump(config))
         train_with_sgd(path, ranks)
@@ -103,6 +110,13 @@ def test_activation_checkpointing_changes_nothing_that_is_learned(run_yaml, tmp_
         ends.append(final_weights(tmp_path / "runs" / f"recomputes-{switch}"))
     for name, value in ends[0].items():
         torch.testing.assert_close(ends[1][name], value, rtol=0, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_activations_that_cannot_be_computed_again_are_an_error_with_the_fix(run_yaml):
+    config = load_config(run_yaml, ["activation_checkpointing=true"])
+    config.backbone.config = TINY["xlnet"]
+    with pytest.raises(BackboneError, match=r"xlnet.*activation_checkpointing=false"):
+        train(config)
 
 
 SHIPPED = sorted(path for pattern in ("*.yaml", "tartan/*.yaml") for path in (ROOT / "yamls").glob(pattern))

@@ -84,13 +84,20 @@ def find_token_embeddings(module: nn.Module) -> nn.Module:
         )
     if not getattr(getattr(model, "config", None), "is_encoder_decoder", False):
         return model.get_input_embeddings()  # pyright: ignore[reportCallIssue]
-    encoder = model.get_encoder().get_input_embeddings()  # pyright: ignore[reportCallIssue]
-    if encoder is model.get_decoder().get_input_embeddings():  # pyright: ignore[reportCallIssue]
+    encoder = _token_embeddings(model.get_encoder())  # pyright: ignore[reportCallIssue]
+    if encoder is _token_embeddings(model.get_decoder()):  # pyright: ignore[reportCallIssue]
         raise ValueError(
             f"R3F adds noise to the encoder only, but {type(model).__name__}'s encoder and decoder share one embedding "
             "module: use a backbone with a module for each (BART)"
         )
     return encoder
+
+
+def _token_embeddings(stack: Any) -> nn.Module:
+    try:
+        return stack.get_input_embeddings()
+    except NotImplementedError:  # PEGASUS's encoder has them under the usual name, and does not say so
+        return stack.embed_tokens
 
 
 class R3F(Algorithm):

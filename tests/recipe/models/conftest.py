@@ -14,7 +14,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from recipe.data.microbatch import IGNORE, Microbatch
-from recipe.models.backbone import build_backbone
+from recipe.models.backbone import ENCODER_DECODERS, SUMMARIZERS, build_backbone
 from recipe.models.network import MultitaskNetwork
 from recipe.tasks import get_task
 from tests.tiny_backbones import tiny_backbones
@@ -23,6 +23,7 @@ VOCABULARY = 64
 CONFIGS = tiny_backbones(longest_row=64)
 TASKS = ("rte", "trec", "copa", "race", "squad", "conll2000_chunking", "stsb")
 SUMMARIES = ("xsum", "aeslc")
+OWN_TEXT = ("classification", "commonsense", "mrc", "tagging", "regression")
 
 Part = tuple[list[list[int]], dict[str, Any]]  # rows' token ids, and the segment without its place
 
@@ -43,13 +44,25 @@ def network(tokenizer: PreTrainedTokenizerFast) -> Callable[..., MultitaskNetwor
     def build(kind: str, dropout: float = 0.0, seed: int = 0) -> MultitaskNetwork:
         torch.manual_seed(seed)
         backbone = build_backbone(CONFIGS[kind], tokenizer, dropout=dropout)
-        built = MultitaskNetwork(backbone, (*TASKS, *SUMMARIES) if kind == "bart" else TASKS)
+        built = MultitaskNetwork(backbone, tasks_of(kind))
         with torch.no_grad():
             for parameter in built.parameters():
                 parameter += 0.1 * torch.randn(parameter.shape)
         return built
 
     return build
+
+
+def tasks_of(kind: str) -> tuple[str, ...]:
+    return (*(() if kind in SUMMARIZERS else TASKS), *(SUMMARIES if kind in ENCODER_DECODERS else ()))
+
+
+def families_of(kind: str) -> tuple[str, ...]:
+    return (
+        *(() if kind in SUMMARIZERS else OWN_TEXT),
+        *(("summarization",) if kind in ENCODER_DECODERS else ()),
+        *(("infilling",) if kind == "bart" else ()),
+    )
 
 
 def draw_row(rng: np.random.Generator, length: int) -> list[int]:

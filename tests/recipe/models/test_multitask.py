@@ -14,6 +14,7 @@ from recipe.algorithms.r3f import R3F, add_spectral_norm
 from recipe.algorithms.r3f.r4f import find_projections
 from recipe.data.batch_plan import step_weights
 from recipe.data.microbatch import count_examples
+from recipe.models.backbone import ENCODER_DECODERS
 from recipe.models.multitask import MultitaskModel
 from recipe.models.network import MultitaskNetwork
 from recipe.tasks import get_task
@@ -68,13 +69,14 @@ def test_an_impossible_choice_is_never_predicted(model, part, join):
     assert all(p < n for p, n in zip(segment["predictions"], (2, 5, 2, 3), strict=True))
 
 
-def test_summaries_are_the_greedy_continuation(model, part, join, tokenizer):
-    built = model("bart").eval()
+@pytest.mark.parametrize("kind", ENCODER_DECODERS)
+def test_summaries_are_the_greedy_continuation(model, kind, part, join, tokenizer):
+    built = model(kind).eval()
     batch = join(part("summarization"))
     (segment,) = built.eval_forward(batch)
     for row, summary in enumerate(segment["predictions"]):
-        decoded = [2]
-        for _ in range(batch["segments"][0]["target_ids"].shape[1]):
+        decoded = [built.network.backbone.config.decoder_start_token_id]
+        for _ in range(batch["segments"][0]["target_ids"].shape[1] - 1):  # the longest end with a forced </s>
             logits = built.network.backbone(
                 input_ids=batch["input_ids"][row : row + 1],
                 attention_mask=batch["attention_mask"][row : row + 1],
@@ -112,8 +114,9 @@ def test_examples_of_a_grouped_task_come_with_their_group(network, tokenizer, pa
     assert predicted["references"] == [(labels[0], "7-1"), (labels[1], "7-1"), (labels[2], "7-2")]
 
 
-def test_a_searchs_settings_are_those_that_hugging_face_generates_with(model, part, join):
-    built = model("bart").eval()
+@pytest.mark.parametrize("kind", ENCODER_DECODERS)
+def test_a_searchs_settings_are_those_that_hugging_face_generates_with(model, kind, part, join):
+    built = model(kind).eval()
     batch = join(part("summarization"))
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
     settings = {"length_penalty": 2.0, "min_length": 5, "max_length": 12}
@@ -123,6 +126,14 @@ def test_a_searchs_settings_are_those_that_hugging_face_generates_with(model, pa
     assert torch.equal(found, wanted)
     assert 5 <= found.shape[1] <= 12
     assert not torch.equal(found, built.network.generate(batch, Search(max_length=12), 99)[:, : found.shape[1]])
+
+
+def test_a_search_is_the_tasks_own_whatever_the_backbones_configuration_prefers(model, part, join):
+    built, batch = model("bart").eval(), join(part("summarization"))
+    greedy = built.network.generate(batch, Search(max_length=12), 99)
+    preferred = {"num_beams": 4, "min_length": 9, "no_repeat_ngram_size": 1, "length_penalty": 2.0}
+    built.network.backbone.generation_config.update(**preferred)
+    assert torch.equal(built.network.generate(batch, Search(max_length=12), 99), greedy)
 
 
 def test_more_beams_find_a_likelier_summary(model, part, join):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,17 +12,18 @@ from transformers import (
     RobertaForTokenClassification,
 )
 
-from recipe.models.backbone import BackboneError, max_row_length
+from recipe.models.backbone import (
+    ENCODER_DECODERS,
+    SUMMARIZERS,
+    BackboneError,
+    build_backbone,
+    load_backbone,
+    max_row_length,
+)
 from recipe.models.multitask import MultitaskModel
 from recipe.models.network import MultitaskNetwork
 from recipe.tasks import get_task
-from tests.recipe.models.conftest import SUMMARIES, TASKS
-
-OWN_TEXT = ("classification", "commonsense", "mrc", "tagging", "regression")
-
-
-def families_of(kind):
-    return (*OWN_TEXT, "summarization", "infilling") if kind == "bart" else OWN_TEXT
+from tests.recipe.models.conftest import CONFIGS, OWN_TEXT, SUMMARIES, TASKS, families_of
 
 
 @pytest.fixture
@@ -39,15 +42,17 @@ def losses(model, batch):
 def gradients(model, batch):
     model.zero_grad()
     losses(model, batch).sum().backward()
-    return {name: p.grad.clone() for name, p in model.named_parameters()}
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
 
 
 def test_uniform_predictions_have_scaled_loss_one_in_every_family(model, kind, part, join):
     built = model(kind)
     with torch.no_grad():
-        for name, parameter in built.network.named_parameters():
-            if ("out_proj" in name and name.startswith("heads")) or "shared" in name:
+        for name, parameter in built.network.heads.named_parameters():
+            if "out_proj" in name:
                 parameter.zero_()
+        if kind in ENCODER_DECODERS:
+            built.network.backbone.get_output_embeddings().weight.zero_()
     for family in families_of(kind):
         if family == "regression":  # has no outcomes to be uniform over
             continue
@@ -76,10 +81,9 @@ def test_a_mixed_microbatch_is_the_sum_of_its_tasks(model, kind, part, join):
 
 def test_padding_changes_nothing(model, kind, part, join):
     built, other = model(kind), model(kind, seed=1)
-    mixtures = [[part(family) for family in OWN_TEXT]]
-    if kind == "bart":
-        mixtures.append([part("summarization"), part("infilling")])
-    for parts in mixtures:
+    own = [part(family) for family in families_of(kind) if family not in ("summarization", "infilling")]
+    written = [part(family) for family in families_of(kind) if family in ("summarization", "infilling")]
+    for parts in filter(None, (own, written)):
         tight, loose = join(*parts), join(*parts, extra_columns=5, extra_rows=2)
         for segment in loose["segments"]:
             if "target_ids" in segment:
@@ -110,6 +114,15 @@ def test_every_parameter_gets_a_gradient_whatever_the_microbatch_holds(model, ki
         assert found and all(torch.isfinite(g).all() for g in found.values())
         optimizer.step()
         assert torch.isfinite(losses(built, batch)).all() and losses(built, batch).mean() != before
+
+
+@pytest.mark.parametrize("kind", SUMMARIZERS)
+def test_computing_activations_again_changes_no_gradient(model, kind, part, join):
+    built, batch = model(kind), join(part("summarization"))
+    expected = gradients(built, batch)
+    built.network.backbone.gradient_checkpointing_enable({"use_reentrant": False})
+    for name, gradient in gradients(built, batch).items():
+        torch.testing.assert_close(gradient, expected[name], atol=1e-6, rtol=1e-6)
 
 
 def test_classification_equals_hugging_face_roberta(model, part, join):
@@ -208,8 +221,9 @@ def test_open_labels_must_be_given_and_decide_the_heads_size(network):
     assert built.labels == {"ptb_parsing": ("+1|S|", "||", "||NP")}
 
 
-def test_summarization_equals_hugging_face_bart_and_smooths_in_training_only(model, part, join):
-    built = model("bart")
+@pytest.mark.parametrize("kind", ENCODER_DECODERS)
+def test_summarization_equals_hugging_face_and_smooths_in_training_only(model, kind, part, join):
+    built = model(kind)
     batch = join(part("summarization"))
     target_ids = batch["segments"][0]["target_ids"]
     plain, smoothed = [], []
@@ -222,8 +236,25 @@ def test_summarization_equals_hugging_face_bart_and_smooths_in_training_only(mod
         )
         plain.append(output.loss)
         smoothed.append(0.9 * output.loss - 0.1 * output.logits.log_softmax(-1).mean())
-    torch.testing.assert_close(losses(built.eval(), batch), torch.stack(plain), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(losses(built.train(), batch), torch.stack(smoothed), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(losses(built.eval(), batch), torch.stack(plain), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(losses(built.train(), batch), torch.stack(smoothed), atol=1e-6, rtol=1e-6)
+
+
+def test_a_t5_with_its_own_output_layer_equals_hugging_face_and_is_loaded_as_it_was(part, join, tokenizer, tmp_path):
+    """T5 v1.1 and what came after it."""
+    untied = {"tie_word_embeddings": False, "feed_forward_proj": "gated-gelu"}
+    built: Any = build_backbone(CONFIGS["t5"] | untied, tokenizer, dropout=0.0)
+    assert not torch.equal(built.get_output_embeddings().weight, built.get_input_embeddings().weight)
+    built.save_pretrained(tmp_path)
+    network = MultitaskNetwork(load_backbone(str(tmp_path), dropout=0.0), ["xsum"]).eval()
+    for name, weight in built.state_dict().items():
+        assert torch.equal(network.backbone.state_dict()[name], weight), name
+    batch = join(part("summarization", lengths=(6, 6)))
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    expected = built.eval()(**inputs, labels=batch["segments"][0]["target_ids"]).logits
+    torch.testing.assert_close(network(batch)[0]["logits"], expected, atol=1e-6, rtol=1e-6)
+    network(batch)[0]["logits"].sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
 
 
 def test_infilling_equals_hugging_face_bart_and_is_scored_at_what_was_hidden(model, part, join):
@@ -250,6 +281,12 @@ def test_bart_refuses_rows_with_and_without_targets_in_one_microbatch(network, p
         network("bart")(join(part("classification"), part("summarization")))
 
 
+@pytest.mark.parametrize("kind", SUMMARIZERS)
+def test_what_only_summarizes_refuses_all_other_tasks_and_names_them(network, kind):
+    with pytest.raises(BackboneError, match=rf"{kind} learns summarization alone here, not rte, squad.*bart"):
+        MultitaskNetwork(network(kind).backbone, ["rte", "xsum", "squad"])
+
+
 def test_choices_spans_and_summaries_share_a_head_and_every_other_task_has_its_own(network):
     assert set(network("bart").heads) == {"rte", "trec", "commonsense", "mrc", "conll2000_chunking", "stsb"}
     assert set(MultitaskNetwork(network("bart").backbone, ["xsum", "tapt_rte"]).heads) == set()
@@ -258,16 +295,16 @@ def test_choices_spans_and_summaries_share_a_head_and_every_other_task_has_its_o
 def test_transformer_layers_are_the_units_of_sharding(network, kind):
     built = network(kind)
     units = [name for name, module in built.named_modules() if built.fsdp_wrap_fn(module)]
-    assert len(units) == (4 if kind == "bart" else 2)
+    assert len(units) == (4 if kind in ENCODER_DECODERS else 2)
 
 
 def test_embeddings_are_those_the_encoder_calls(network, kind, part, join):
     built, calls = network(kind), []
     built.embeddings.register_forward_hook(lambda module, inputs, output: calls.append(inputs[0].shape))
-    batch = join(part("classification"))
+    batch = join(part(families_of(kind)[0]))
     built(batch)
-    assert calls == [batch["input_ids"].shape]
+    assert calls == [batch["input_ids"].T.shape if kind == "xlnet" else batch["input_ids"].shape]
 
 
 def test_longest_row_leaves_out_robertas_unused_positions(network, kind):
-    assert max_row_length(network(kind).backbone) == 64
+    assert max_row_length(network(kind).backbone) == (None if kind in ("t5", "xlnet") else 64)
