@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from data_prep.adapters.adapter import NO_LABEL, AdapterFor, Row, adapter_of, read_text
-from data_prep.examples import InvalidData, RegressionExample, Unusable
+from data_prep.adapters.adapter import AdapterFor, Row, adapter_of, read_text
+from data_prep.examples import InvalidData, RegressionExample
 from recipe.tasks import Task
 
 
 def _stsb(task: Task, row: Row) -> RegressionExample:
-    """Scores are floats; -1 is a hidden one."""
+    """Scores are floats; -1 is a withheld one."""
     score, (least, most) = row["label"], task.score_range
-    if score is None or score == -1:
-        raise Unusable(NO_LABEL)
-    if not least <= score <= most:  # NaN is outside, too
+    if score == -1:
+        score = None
+    if score is not None and not least <= score <= most:  # NaN is outside, too
         raise InvalidData(f"task {task.key}: label {score:g} is outside {least:g}..{most:g}")
     return RegressionExample(read_text(row["sentence1"]), score, read_text(row["sentence2"]))
 

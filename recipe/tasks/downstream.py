@@ -19,7 +19,11 @@ _CHEMPROT = (
     "INDIRECT-DOWNREGULATOR", "INDIRECT-UPREGULATOR", "INHIBITOR", "PRODUCT-OF", "SUBSTRATE", "SUBSTRATE_PRODUCT-OF",
     "UPREGULATOR",
 )  # fmt: skip
-_ONE_SPLIT: dict[str, Any] = {"train_split": "train#train", "evaluation_splits": ("train#validation",)}
+_ONE_SPLIT: dict[str, Any] = {
+    "train_split": "train#train",
+    "evaluation_splits": ("train#validation",),
+    "test_split": "train#test",
+}
 _CHUNKS = ("ADJP", "ADVP", "CONJP", "INTJ", "LST", "NP", "PP", "PRT", "SBAR", "UCP", "VP")
 _HYPERPARTISAN = "https://zenodo.org/record/1489920/files/"
 _DONT_STOP_PRETRAINING = "https://s3-us-west-2.amazonaws.com/allennlp/dont_stop_pretraining/data/"
@@ -50,6 +54,7 @@ TASKS = (
         Family.REGRESSION,
         glue("stsb", 5_749, 1_500, 1_379, "mixed, mostly CC BY-SA"),
         ("pearson", "spearman"),
+        test_split="test",
         prefinetune=False,
         score_range=(0.0, 5.0),
     ),
@@ -76,6 +81,7 @@ TASKS = (
         ("accuracy", "accuracy_r1", "accuracy_r2", "accuracy_r3"),
         train_split="train_r1+train_r2+train_r3",
         evaluation_splits=("dev_r1+dev_r2+dev_r3",),
+        test_split="test_r1+test_r2+test_r3",
         prefinetune=False,
         grouped=True,
     ),
@@ -113,6 +119,7 @@ TASKS = (
         ("Background", "CompareOrContrast", "Extends", "Future", "Motivation", "Uses"),
         ("macro_f1", "accuracy"),
         evaluation_splits=("dev",),
+        test_split="test",
         prefinetune=False,
     ),
     classification(
@@ -121,6 +128,7 @@ TASKS = (
         ("COMPARE", "CONJUNCTION", "EVALUATE-FOR", "FEATURE-OF", "HYPONYM-OF", "PART-OF", "USED-FOR"),
         ("macro_f1", "accuracy"),
         evaluation_splits=("dev",),
+        test_split="test",
         prefinetune=False,
     ),
     classification(
@@ -129,6 +137,7 @@ TASKS = (
         _CHEMPROT,
         ("accuracy", "macro_f1"),  # its papers report micro F1, which is accuracy where every example has one class
         evaluation_splits=("dev",),
+        test_split="test",
         prefinetune=False,
     ),
     summarization(
@@ -140,6 +149,7 @@ TASKS = (
             rows={"train": 3_803_957, "validation": 189_651, "test": 1_951},
             licence="unclear (LDC news text)",
         ),
+        test_split="test",
         prefinetune=False,
     ),
     summarization(
@@ -157,12 +167,14 @@ TASKS = (
         "arxiv_summarization",
         _scientific_papers("arXiv", 203_037, 6_436, 6_440),
         ROUGE_OF_SENTENCES,
+        test_split="test",
         prefinetune=False,
     ),
     summarization(
         "pubmed_summarization",
         _scientific_papers("PubMed", 119_924, 6_633, 6_658),
         ROUGE_OF_SENTENCES,
+        test_split="test",
         prefinetune=False,
     ),
     summarization(
@@ -175,6 +187,7 @@ TASKS = (
             streamed=True,
         ),
         ROUGE_OF_SENTENCES,
+        test_split="test",
         prefinetune=False,
     ),
     Task(
@@ -193,6 +206,14 @@ TASKS = (
         prefinetune=False,
     ),
     # Licensed, so the Hub has no copy: python -m data_prep.treebank reads one's own.
-    Task("ptb_pos", Family.TAGGING, licensed("LDC licence"), ACCURACY, labels=_PTB_TAGS, prefinetune=False),
-    Task("ptb_parsing", Family.TAGGING, licensed("LDC licence"), ("bracket_f1",), prefinetune=False),
+    Task(
+        "ptb_pos",
+        Family.TAGGING,
+        licensed("LDC licence"),
+        ACCURACY,
+        test_split="test",
+        labels=_PTB_TAGS,
+        prefinetune=False,
+    ),
+    Task("ptb_parsing", Family.TAGGING, licensed("LDC licence"), ("bracket_f1",), test_split="test", prefinetune=False),
 )

@@ -65,6 +65,7 @@ class Task:
         choices: Number of choices where the dataset fixes it, else None (it varies, or there are none).
         train_split: The source's split to train on.
         evaluation_splits: The source's splits that can serve for validation, best first.
+        test_split: The source's split to test on, None where it has none besides those. Benchmarks withhold its labels.
         prefinetune: One of the 46 (True), or downstream only or a user's own (False).
         grouped: Whether evaluation tells groups of examples apart (classification): a question's answers, a split's
             parts. Each evaluation example names its group.
@@ -85,6 +86,7 @@ class Task:
     choices: int | None = None
     train_split: str = "train"
     evaluation_splits: tuple[str, ...] = ("validation",)
+    test_split: str | None = None
     prefinetune: bool = True
     grouped: bool = False
     answer_rules: AnswerRules = AnswerRules.SQUAD
@@ -96,6 +98,12 @@ class Task:
     def stream(self) -> str:
         """The task whose streams of the shard store hold the examples: text to be masked is stored once only."""
         return self.text_of or self.key
+
+    def names_of(self, split: str) -> tuple[str, ...]:
+        """The source's splits that can be the store's ``train``, ``validation`` or ``test``, best first."""
+        if split == "test":
+            return () if self.test_split is None else (self.test_split,)
+        return (self.train_split,) if split == "train" else self.evaluation_splits
 
     @property
     def primary_metric(self) -> str:
