@@ -146,7 +146,7 @@ def _source_split(source: Source, task: Task, split: str) -> str | None:
     for name in names:
         if name in there:
             return name
-    if split not in TRAINING_SPLITS:
+    if split not in TRAINING_SPLITS or not names:
         return None
     raise SourceError(
         f"{task.key}: the source has no split for {split} (expected {' or '.join(names)}, it has "

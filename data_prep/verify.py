@@ -179,7 +179,8 @@ def _warn_of_missing_splits(findings: Sequence[Findings]) -> None:
     """A stream that is gone altogether can only be missed beside its other split."""
     there = {(one.stream.tokenizer_folder, one.stream.task, one.stream.split) for one in findings}
     for one in findings:
-        missing = [s for s in TRAINING_SPLITS if (one.stream.tokenizer_folder, one.stream.task, s) not in there]
+        needed = [split for split in TRAINING_SPLITS if get_task(one.stream.task).names_of(split)]
+        missing = [s for s in needed if (one.stream.tokenizer_folder, one.stream.task, s) not in there]
         one.warnings += [f"the store has no {one.stream.task}/{split}" for split in missing]
 
 

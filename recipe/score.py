@@ -170,7 +170,7 @@ def score_checkpoint(
     initialize_ranks()
     loaded = read_checkpoint(path)
     keys = loaded.tasks if tasks is None else list(tasks)
-    if strangers := [key for key in keys if key not in loaded.tasks]:
+    if strangers := [key for key in keys if get_task(key).learned_as not in loaded.tasks]:
         raise CheckpointError(f"{path}: did not learn {', '.join(strangers)}; its tasks: {', '.join(loaded.tasks)}")
     model, config, tokenizer = restore_model(loaded)
     where = store or config.data.store

@@ -171,6 +171,12 @@ def _hyperpartisan(task: Task, row: Row) -> ClassificationExample:
     return ClassificationExample("\n".join(filter(None, lines)), label)
 
 
+DIAGNOSTICS: dict[str, AdapterFor] = {
+    "ax": _texts("premise", "hypothesis"),
+    "axb": _texts("sentence1", "sentence2"),
+    "axg": _texts("premise", "hypothesis"),
+}
+
 TABLE: dict[str, AdapterFor] = {
     "cola": _texts("sentence"),
     "sst2": _texts("sentence"),

@@ -25,7 +25,7 @@ from recipe.data.shard_reader import VerifiedStream
 from recipe.data.shared_memory import open_dataset
 from recipe.data.stream_files import StoreError, StreamFiles, read_stream_files, stored_file
 from recipe.data.tokenizer import fingerprint, tokenizer_folder
-from recipe.tasks.catalogue import CATALOGUE, Task, get_task
+from recipe.tasks.catalogue import Task, get_task, registered_tasks
 
 __all__ = [
     "Manifest",
@@ -206,8 +206,8 @@ def _command(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str
     where = "<folder>" if is_url(store) else store
     start = f"python -m data_prep {where} --tokenizer {tokenizer.name_or_path}"
     start += "" if split in TRAINING_SPLITS else f" --splits {split}"
-    own = ",".join(key for key in tasks if key not in CATALOGUE)
-    others = ",".join(key for key in tasks if key in CATALOGUE)
+    own = ",".join(key for key in tasks if key in registered_tasks())
+    others = ",".join(key for key in tasks if key not in registered_tasks())
     commands = [f"{start} --tasks {others}"] * bool(others) + [f"{start} --user-tasks <YAML> --tasks {own}"] * bool(own)
     return " && ".join(commands)
 

@@ -33,6 +33,7 @@ _TASKS = (
 )
 
 CATALOGUE: dict[str, Task] = {task.key: task for task in _TASKS}
+DIAGNOSTICS: dict[str, Task] = {task.key: task for task in classification.DIAGNOSTICS}
 PREFINETUNE_TASKS: tuple[str, ...] = tuple(task.key for task in _TASKS if task.prefinetune)
 
 _registered: dict[str, Task] = {}
@@ -48,7 +49,7 @@ def register(task: Task) -> None:
     Raises:
         TaskConflict: The key is the catalogue's, or that of another learning problem.
     """
-    if task.key in CATALOGUE:
+    if task.key in CATALOGUE | DIAGNOSTICS:
         raise TaskConflict(f"task {task.key!r} is the catalogue's: give yours another key")
     known = _registered.get(task.key, task)
     for name in ("family", "labels", "choices", "metrics", "score_range"):
@@ -77,7 +78,8 @@ def get_task(key: str) -> Task:
     """The entry for ``key``.
 
     ``tapt_<task>`` is masked language modelling on that task's texts, ``dapt_<name>`` on plain text of one's own
-    (task- and domain-adaptive pre-training, arXiv 2004.10964).
+    (task- and domain-adaptive pre-training, arXiv 2004.10964). The benchmarks' diagnostic sets stand in no list of tasks,
+    but have a key.
 
     Raises:
         UnknownTask: No such task; the message names the nearest key.
@@ -86,6 +88,8 @@ def get_task(key: str) -> Task:
         return _on_texts_of(get_task(key.removeprefix(_TAPT)))
     if key.startswith(_DAPT):
         return _on_plain_text(key)
+    if key in DIAGNOSTICS:
+        return DIAGNOSTICS[key]
     known = known_tasks()
     if key not in known:
         near = difflib.get_close_matches(key, known, n=1)
@@ -124,6 +128,7 @@ def _on_plain_text(key: str) -> Task:
 
 __all__ = [
     "CATALOGUE",
+    "DIAGNOSTICS",
     "PREFINETUNE_TASKS",
     "Family",
     "Task",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from recipe.tasks.origin import Origin, native, raw, script
-from recipe.tasks.task import FALSE_TRUE, NLI, classification, commonsense
+from recipe.tasks.task import FALSE_TRUE, NLI, Task, classification, commonsense
 
 
 def glue(config: str, train: int, validation: int, test: int, licence: str) -> Origin:
@@ -19,6 +21,8 @@ def superglue(config: str, train: int, validation: int, test: int, licence: str)
 _MNLI_LICENCE = "OANC and others, see the MultiNLI paper"
 _HANS = "https://raw.githubusercontent.com/tommccoy1/hans/master/"
 _ERASER = "http://www.eraserbenchmark.com/zipped/multirc.tar.gz"
+
+_ENTAILMENT = ("entailment", "not_entailment")
 
 TASKS = (
     classification(
@@ -66,13 +70,11 @@ TASKS = (
         test_split="test_matched+test_mismatched",
         grouped=True,
     ),
-    classification(
-        "qnli", glue("qnli", 104_743, 5_463, 5_463, "CC BY-SA 4.0"), ("entailment", "not_entailment"), test_split="test"
-    ),
+    classification("qnli", glue("qnli", 104_743, 5_463, 5_463, "CC BY-SA 4.0"), _ENTAILMENT, test_split="test"),
     classification(
         "rte",
         glue("rte", 2_490, 277, 3_000, "unclear (research use)"),
-        ("entailment", "not_entailment"),
+        _ENTAILMENT,
         test_split="test",
     ),
     classification(
@@ -220,5 +222,22 @@ TASKS = (
         ),
         ("entailment", "neutral"),
         test_split="test",
+    ),
+)
+
+
+def _diagnostic(key: str, origin: Origin, labels: tuple[str, ...], head_of: str) -> Task:
+    splits: dict[str, Any] = {"train_split": "", "evaluation_splits": (), "test_split": "test"}
+    return classification(key, origin, labels, prefinetune=False, head_of=head_of, **splits)
+
+
+# Test sets that benchmarks have for a look at what a model knows: nothing to learn from, answered by another's head.
+DIAGNOSTICS = (
+    _diagnostic("ax", native("nyu-mll/glue", "ax", rows={"test": 1_104}, licence="unclear", index="idx"), NLI, "mnli"),
+    _diagnostic(
+        "axb", native("aps/super_glue", "axb", rows={"test": 1_104}, licence="unclear", index="idx"), _ENTAILMENT, "rte"
+    ),
+    _diagnostic(
+        "axg", native("aps/super_glue", "axg", rows={"test": 356}, licence="unclear", index="idx"), _ENTAILMENT, "rte"
     ),
 )

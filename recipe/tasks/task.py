@@ -63,7 +63,7 @@ class Task:
         labels: Class names in the Hub's integer order (classification and tagging), else empty. A tagging task without
             names has those that its training split holds: its streams' manifests list them.
         choices: Number of choices where the dataset fixes it, else None (it varies, or there are none).
-        train_split: The source's split to train on.
+        train_split: The source's split to train on; a diagnostic set has none.
         evaluation_splits: The source's splits that can serve for validation, best first.
         test_split: The source's split to test on, None where it has none besides those. Benchmarks withhold its labels.
         prefinetune: One of the 46 (True), or downstream only or a user's own (False).
@@ -73,6 +73,7 @@ class Task:
         score_range: The least and the most score (regression); learned as a number from 0 to 1.
         search: How final evaluations search for a summary; training's are greedy.
         text_of: The task whose texts this one reads, if it has none of its own (masked_lm).
+        head_of: The task whose head answers, if this one has nothing to learn from: a diagnostic test set.
 
     A split's name may say how it is made of the source's own: ``dev_r1+dev_r2`` joins two, and ``train#validation`` is
     the part of ``train`` that is set aside where a dataset has no other split (:mod:`data_prep.sources.derived`).
@@ -93,6 +94,12 @@ class Task:
     score_range: tuple[float, float] = (0.0, 1.0)
     search: Search = GREEDY
     text_of: str | None = None
+    head_of: str | None = None
+
+    @property
+    def learned_as(self) -> str:
+        """The task that a model must have learned to answer this one."""
+        return self.head_of or self.key
 
     @property
     def stream(self) -> str:
@@ -101,9 +108,10 @@ class Task:
 
     def names_of(self, split: str) -> tuple[str, ...]:
         """The source's splits that can be the store's ``train``, ``validation`` or ``test``, best first."""
-        if split == "test":
-            return () if self.test_split is None else (self.test_split,)
-        return (self.train_split,) if split == "train" else self.evaluation_splits
+        if split == "validation":
+            return self.evaluation_splits
+        name = self.train_split if split == "train" else self.test_split
+        return (name,) if name else ()
 
     @property
     def primary_metric(self) -> str:

@@ -126,11 +126,12 @@ def test_the_test_split_is_scored_with_the_best_weights_and_chooses_nothing(
     model, _, tokenizer = restore_model(checkpoint)
     store = open_store(tested_store, tokenizer, ["cb"], "test", str(tmp_path / "cache"))
     model.eval()
-    assert tokenizer.pad_token_id is not None
+    pad = tokenizer.pad_token_id
+    assert isinstance(pad, int)
     predicted, labels = [], [store[index]["label"] for index in range(len(store))]
     with torch.inference_mode():
         for index in range(len(store)):
-            alone = collate([(get_task("cb"), store[index])], tokenizer.pad_token_id)
+            alone = collate([(get_task("cb"), store[index])], pad)
             predicted.append(int(model(alone)[0]["logits"].argmax()))
     predictions = load_predictions(folder, TEST_PREDICTIONS)
     assert predictions.predictions == predicted

@@ -176,7 +176,7 @@ def test_test_scores_have_a_table_of_their_own_and_are_nowhere_else(comparison: 
     table = added[-1]
     assert isinstance(added[0], Heading) and isinstance(table, Table) and len(added) == 3
     assert table.head == ["start", "rte (accuracy)"]
-    cells = dict(row.cells for row in table.rows)
+    cells = {row.cells[0]: row.cells[1] for row in table.rows}
     assert cells["5 tasks"] == "52.0 ± 1.0" and cells[PLAIN.label] == "-" and len(cells) == len(STARTS)
 
 
