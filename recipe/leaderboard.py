@@ -51,7 +51,8 @@ def write_submission(
         What the server may object to, a line each.
 
     Raises:
-        LeaderboardError: Two runs answer the same; or, unless ``partial``, something is left unanswered.
+        LeaderboardError: Two runs answer the same; none answers anything; or, unless ``partial``, not everything is
+            answered.
         StoreError: Unless ``partial``: the store lacks a test split.
         CheckpointError: Unless ``partial``: a run without predictions of its own has not kept its weights.
     """
@@ -80,6 +81,8 @@ def write_submission(
             answers, remark = complete(file, file.answers(own.indices, own.predictions, own.references), partial)
             contents[file.name] = file.write(get_task(file.task), answers)
             remarks += [remark] if remark else []
+    if not contents:
+        raise LeaderboardError(f"there is nothing to write: {'; '.join(remarks)}")
     if dist.get_global_rank() == 0:
         write_beside(path, lambda beside: _write_zip(beside, contents))
     return remarks

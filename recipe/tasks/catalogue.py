@@ -78,8 +78,8 @@ def get_task(key: str) -> Task:
     """The entry for ``key``.
 
     ``tapt_<task>`` is masked language modelling on that task's texts, ``dapt_<name>`` on plain text of one's own
-    (task- and domain-adaptive pre-training, arXiv 2004.10964). The benchmarks' diagnostic sets stand in no list of tasks,
-    but have a key.
+    (task- and domain-adaptive pre-training, arXiv 2004.10964). The benchmarks' diagnostic sets have keys, but stand in
+    no list of tasks.
 
     Raises:
         UnknownTask: No such task; the message names the nearest key.

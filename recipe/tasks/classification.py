@@ -193,7 +193,6 @@ TASKS = (
         ),
         FALSE_TRUE,
         ("f1", "accuracy"),
-        test_split="test",
     ),
     classification(
         "wiki_qa",

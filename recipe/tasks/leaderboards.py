@@ -1,8 +1,8 @@
-"""The files that the servers of GLUE and SuperGLUE take: their names, the examples in them, and how answers are written.
+"""The files that the servers of GLUE and SuperGLUE take: names, the examples in each, and how answers are written.
 
-As https://gluebenchmark.com/faq and https://super.gluebenchmark.com/faq say (question 1 of each): names of the files, ids
-and labels as in the test files. What they leave open is as in the writer of the benchmarks' authors (nyu-mll/jiant at
-14fae87, jiant/evaluate.py, strict_glue_format): STS-B with three decimals and cut to 0..5, BoolQ's and WiC's "true",
+As https://gluebenchmark.com/faq and https://super.gluebenchmark.com/faq say (question 1 of each): names of the files,
+ids and labels as in the test files. What they leave open is as in the writer of the benchmarks' authors (nyu-mll/jiant
+at 14fae87, jiant/evaluate.py, strict_glue_format): STS-B with three decimals and cut to 0..5, BoolQ's and WiC's "true",
 WSC's "True", ReCoRD's number that of the query.
 """
 

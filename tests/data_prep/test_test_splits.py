@@ -19,35 +19,16 @@ from recipe.data.manifest import Manifest
 from recipe.data.store import StoreError, check_labelled, open_store
 from recipe.data.tokenizer import load_tokenizer
 from recipe.tasks import get_task, source_splits
-from tests.conftest import content
+from tests.conftest import content, write_benchmark
 
 BENCHMARK_TASKS = ("cola", "mnli", "multirc", "copa", "record", "stsb")
 ROWS = 6
 
 
-def withhold(rows: pa.Table) -> pa.Table:
-    """The rows as the Hub has those of a benchmark's test split: label -1, no answers."""
-    for name, value in (("label", -1), ("answers", [])):
-        if name in rows.column_names:
-            place = rows.column_names.index(name)
-            rows = rows.set_column(
-                place, rows.schema.field(name), pa.array([value] * len(rows), rows.schema.types[place])
-            )
-    return rows
-
-
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
     """Six tasks in the Hub's layout, whose test rows are those of the validation split without labels."""
-    for key in BENCHMARK_TASKS:
-        task, folder = get_task(key), tmp_path / "raw" / key
-        folder.mkdir(parents=True)
-        pq.write_table(generate(key, "train", ROWS), folder / "train.parquet")
-        evaluation, test = source_splits(task.evaluation_splits[0]), source_splits(task.test_split or "")
-        for own, hidden in zip(evaluation, test, strict=True):
-            rows = generate(key, own, ROWS)
-            pq.write_table(rows, folder / f"{own}.parquet")
-            pq.write_table(withhold(rows), folder / f"{hidden}.parquet")
+    write_benchmark(tmp_path / "raw", BENCHMARK_TASKS, ROWS)
     return tmp_path / "raw"
 
 
