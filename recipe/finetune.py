@@ -35,7 +35,7 @@ from recipe.errors import UserError
 from recipe.export import exported_start
 from recipe.models import has_head
 from recipe.protocol.finetune_config import FinetuneConfig, ReuseHead, load_finetune_config, train_config
-from recipe.protocol.result import RESULT, FinetuneResult, load_result, save_result
+from recipe.protocol.result import RESULT, TEST_PREDICTIONS, FinetuneResult, load_result, save_result
 from recipe.report.numbers import percent
 from recipe.run_folder import METRICS, check_continuation
 from recipe.score import score_checkpoint
@@ -60,7 +60,7 @@ def finetune(config: FinetuneConfig) -> FinetuneResult:
     backbone = exported_start(config.start)
     reuse = reuses_head(config, backbone)
     own = train_config(config, backbone, reuse)
-    if config.score_test:
+    if config.score_test and not (folder / TEST_PREDICTIONS).is_file():
         check_labelled(config.data.store, load_tokenizer(tokenizer_name(own)), [config.task], "test")
     with _alone_in(folder):
         if (folder / RESULT).is_file():
