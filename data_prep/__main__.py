@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from data_prep.sources import Source, SourceError, parse_source
-from recipe.data.manifest import SPLITS
+from recipe.data.manifest import SPLITS, TRAINING_SPLITS
 from recipe.errors import UserError
 from recipe.tasks.catalogue import CATALOGUE, Family, Task, get_task, known_tasks
 
@@ -58,6 +58,8 @@ examples:
   # into a bucket, by a Dask cluster: `dask scheduler` here, `dask worker host:8786 --nthreads 1 --nworkers 16` there
   python -m data_prep s3://bucket/shards --source local:/nfs/raw --tokenizer FacebookAI/roberta-base \\
       --scheduler tcp://host:8786
+  # test splits of the same tasks, beside what is there; benchmarks withhold the labels of theirs
+  python -m data_prep shards --tokenizer facebook/bart-large --splits test
   # your own data
   python -m data_prep shards --user-tasks my_reviews.yaml --tokenizer FacebookAI/roberta-base
   # offline: train a small tokenizer first
@@ -126,7 +128,12 @@ def _parser() -> Parser:
     which.add_argument("--families", type=comma_list, help="only tasks of these families, comma separated")
     add("--downstream", action="store_true", help="the tasks for fine-tuning only, in place of the 46")
     add("--exclude", type=comma_list, default=[], help="tasks to leave out, comma separated")
-    add("--splits", type=comma_list, default=list(SPLITS), help="default: train,validation")
+    add(
+        "--splits",
+        type=comma_list,
+        default=list(TRAINING_SPLITS),
+        help="train, validation, test, comma separated; test is that of the tasks that have one (default: %(default)s)",
+    )
     add(
         "--limit",
         type=positive,
@@ -163,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tasks = select_tasks(source, options.tasks, options.families, options.exclude, options.downstream)
         unknown = [split for split in options.splits if split not in SPLITS]
         if unknown or not options.splits:
-            raise SourceError(f"--splits {','.join(unknown)}: expected train, validation or both")
+            raise SourceError(f"--splits {','.join(unknown)}: expected some of {', '.join(SPLITS)}")
     except UserError as error:
         return fail(error)
     return _convert(options, tasks)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_prep.labels import has_target
 from data_prep.streams import Sample
 from recipe.data.manifest import Manifest, columns, token_dtype
 from recipe.tasks.catalogue import Family, Task
@@ -20,6 +21,7 @@ class Bounds:
         columns: Names of the columns of each.
         vocabulary: One more than the largest token id.
         labels: Number of classes (classification and tagging).
+        withheld: Whether targets may be missing.
         max_length: Most tokens of a row; ``max_target_length`` of a target.
     """
 
@@ -28,11 +30,13 @@ class Bounds:
     labels: int
     max_length: int
     max_target_length: int
+    withheld: bool
 
     @classmethod
     def of(cls, manifest: Manifest, vocabulary: int) -> Bounds:
         names = columns(Family(manifest.family), manifest.split, token_dtype(vocabulary)).keys()
-        return cls(names, vocabulary, len(manifest.labels), manifest.max_length, manifest.max_target_length)
+        lengths = manifest.max_length, manifest.max_target_length
+        return cls(names, vocabulary, len(manifest.labels), *lengths, withheld=manifest.split == "test")
 
 
 def measure(sample: Sample) -> tuple[int, int, int, int]:
@@ -59,6 +63,8 @@ def find_problem(sample: Sample, task: Task, bounds: Bounds) -> str | None:
 
 
 def _find_target_problem(sample: Sample, task: Task, bounds: Bounds) -> str | None:
+    if bounds.withheld and not has_target(sample, task):
+        return None
     if task.family is Family.CLASSIFICATION and not 0 <= sample["label"] < bounds.labels:
         return f"label {sample['label']}, the task has {bounds.labels} classes"
     if task.family is Family.COMMONSENSE and not 0 <= sample["label"] < len(sample["row_lengths"]):

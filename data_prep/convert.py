@@ -10,7 +10,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,13 @@ from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from data_prep.adapters import PLACE, get_adapter
 from data_prep.encode import EncodedExample, Limits, encode
-from data_prep.examples import Example, InvalidData, Unusable
+from data_prep.examples import Example, InvalidData, Unusable, is_labelled
 from data_prep.folder import Folder, explain_os_errors, open_folder, store_path
 from data_prep.label_space import label_space
 from data_prep.part import Part, part_name, record_name
 from data_prep.shards import rename_shard, write_shards
 from data_prep.sources import Piece, Selection, Source, SourceError, parse_source, select
-from recipe.data.manifest import VERSION, Manifest, columns, token_dtype
+from recipe.data.manifest import TRAINING_SPLITS, VERSION, Manifest, columns, token_dtype
 from recipe.data.tokenizer import fingerprint, tokenizer_folder
 from recipe.errors import UserError
 from recipe.tasks.catalogue import Family, Task, get_task
@@ -75,6 +75,11 @@ class Unit:
         return f"{self.manifest.task}/{self.manifest.split}"
 
     @property
+    def index(self) -> str | None:
+        """The column with the examples' numbers on a leaderboard: of test splits, where there is one."""
+        return get_task(self.manifest.task).origin.index if self.manifest.split == "test" else None
+
+    @property
     def rows(self) -> int:
         """Source rows that will be taken."""
         return self.selection.rows
@@ -97,7 +102,7 @@ class Unit:
 def plan_units(
     tasks: Sequence[str], splits: Sequence[str], settings: Settings, tokenizer: PreTrainedTokenizerFast
 ) -> list[Unit]:
-    """The units of a conversion, in the tasks' order.
+    """The units of a conversion, in the tasks' order; none for a test split that the catalogue or the source has not.
 
     Raises:
         SourceError: The source lacks a split that a task needs.
@@ -126,6 +131,8 @@ def plan_units(
         revision, labels = source.revision(task.key), label_space(source, task)
         for split in splits:
             name = _source_split(source, task, split)
+            if name is None:
+                continue
             own = {"task": task.key, "family": task.family.value, "split": split, "labels": labels}
             manifest = Manifest(**common, **own, source_split=name, revision=revision)
             selection = select(source, task.key, name, settings.limit)
@@ -133,12 +140,14 @@ def plan_units(
     return units
 
 
-def _source_split(source: Source, task: Task, split: str) -> str:
-    there = source.splits(task.key)
-    names = (task.train_split,) if split == "train" else task.evaluation_splits
+def _source_split(source: Source, task: Task, split: str) -> str | None:
+    """What the source calls the split, None where it has none and need not have one."""
+    there, names = source.splits(task.key), task.names_of(split)
     for name in names:
         if name in there:
             return name
+    if split not in TRAINING_SPLITS or not names:
+        return None
     raise SourceError(
         f"{task.key}: the source has no split for {split} (expected {' or '.join(names)}, it has "
         f"{', '.join(there) or 'nothing'}); provide it, or leave the task or the split out"
@@ -170,22 +179,25 @@ def _write(
     family, split = Family(unit.manifest.family), unit.manifest.split
     dropped: Counter[str] = Counter()
     lengths: list[tuple[int, int, int]] = []
-    tokens = read = 0
+    tokens = read = unlabelled = 0
     with write_shards(scratch, columns(family, split, token_dtype(len(tokenizer)))) as writer:
         for rows in _read(unit, number, settings):
             for examples in _bounded(_adapt(unit, rows, dropped)):
-                for outcome in encode(examples, family, tokenizer, settings.limits, split, unit.manifest.labels):
+                outcomes = encode(examples, family, tokenizer, settings.limits, split, unit.manifest.labels)
+                for example, outcome in zip(examples, outcomes, strict=True):
                     if isinstance(outcome, EncodedExample):
                         writer.write(outcome.columns)
                         lengths.append((outcome.rows, outcome.longest, outcome.target))
                         tokens += outcome.tokens
+                        unlabelled += not is_labelled(example)
                     else:
                         dropped[outcome] += 1
             read += len(rows)
             report(len(rows))
     shards = [rename_shard(shard, scratch, f"{part_name(number)}.{n:05}") for n, shard in enumerate(writer.shards)]
     piece = unit.pieces[number]
-    return Part(unit.settings, piece, shards, np.array(lengths, np.int32).reshape(-1, 3), read, dict(dropped), tokens)
+    sizes = np.array(lengths, np.int32).reshape(-1, 3)
+    return Part(unit.settings, piece, shards, sizes, read, dict(dropped), tokens, unlabelled)
 
 
 def _read(unit: Unit, number: int, settings: Settings) -> Iterator[list[NumberedRow]]:
@@ -193,7 +205,8 @@ def _read(unit: Unit, number: int, settings: Settings) -> Iterator[list[Numbered
     source = parse_source(settings.source)  # first: a user's tasks are known from here on, in every process
     task, piece = unit.manifest.task, unit.pieces[number]
     position = piece[0]
-    for rows in source.read(task, unit.manifest.source_split, get_adapter(task).columns, piece):
+    columns = dict.fromkeys([*get_adapter(task).columns, *filter(None, [unit.index])])
+    for rows in source.read(task, unit.manifest.source_split, list(columns), piece):
         yield [(n, row) for n, row in enumerate(rows, start=position) if unit.selection.takes(n)]
         position += len(rows)
 
@@ -221,11 +234,13 @@ def _characters(example: Example) -> int:
 
 def _adapt(unit: Unit, rows: Sequence[NumberedRow], dropped: Counter[str]) -> list[Example]:
     """The rows' examples; counts those that cannot become one."""
-    convert = get_adapter(unit.manifest.task).convert
+    adapter = get_adapter(unit.manifest.task)
+    convert = adapter.read if unit.manifest.split == "test" else adapter.convert
     examples = []
     for number, row in rows:
         try:
-            examples.append(convert(row))
+            example = convert(row)
+            examples.append(example if unit.index is None else replace(example, index=row[unit.index]))
         except Unusable as reason:
             dropped[str(reason)] += 1
         except InvalidData as error:

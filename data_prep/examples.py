@@ -1,8 +1,13 @@
-"""An example: one datapoint after its adapter, plain text fields and a target, before tokenising."""
+"""An example: one datapoint after its adapter, plain text fields and a target, before tokenising.
+
+In a test split the target (label, score, answers) may be withheld: then it is None. ``index`` is the example's number
+on the benchmark's leaderboard, None where it is not for one.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from recipe.errors import UserError
 
@@ -23,9 +28,10 @@ class ClassificationExample:
     """
 
     text: str
-    label: int
+    label: int | None
     second_text: str | None = None
     group: str = ""
+    index: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,8 @@ class ChoiceExample:
 
     context: str
     choices: tuple[str, ...]
-    label: int
+    label: int | None
+    index: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,8 @@ class SpanExample:
     question: str
     context: str
     spans: tuple[tuple[int, int], ...]
-    answers: tuple[str, ...]
+    answers: tuple[str, ...] | None
+    index: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +80,9 @@ class RegressionExample:
     """A text or a pair of texts, and a score."""
 
     text: str
-    score: float
+    score: float | None
     second_text: str | None = None
+    index: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +113,16 @@ Example = (
     | TaggingExample
     | TextExample
 )
+
+
+def is_labelled(example: Example) -> bool:
+    """Whether the dataset tells the example's target."""
+    match example:
+        case ClassificationExample() | ChoiceExample():
+            return example.label is not None
+        case SpanExample():
+            return example.answers is not None
+        case RegressionExample():
+            return example.score is not None
+        case _:
+            return True

@@ -95,4 +95,5 @@ def _count(unit: Unit, parts: list[Part], lengths: np.ndarray) -> Manifest:
         dropped=dict(sorted(dropped.items())),
         tokens=sum(part.tokens for part in parts),
         rows=int(lengths[:, 0].sum()),
+        unlabelled=sum(part.unlabelled for part in parts),
     )

@@ -28,6 +28,7 @@ class Part:
         lengths: (N, 3) int32 of its examples, as the stream's lengths.
         read: Source rows taken; ``dropped`` counts of those that became no example, by reason.
         tokens: Real tokens of all rows and targets together.
+        unlabelled: Examples whose target is withheld.
     """
 
     settings: str
@@ -37,6 +38,7 @@ class Part:
     read: int
     dropped: dict[str, int]
     tokens: int
+    unlabelled: int = 0
 
     @property
     def files(self) -> list[str]:

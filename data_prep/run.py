@@ -50,6 +50,11 @@ def run(
     """
     tokenizer = load_tokenizer(tokenizer_name)
     units = plan_units(tasks, splits, settings, tokenizer)
+    if not units:
+        raise ConversionError(f"--splits {','.join(splits)}: none of {', '.join(tasks)} has that split in the source")
+    planned = {unit.name for unit in units}
+    if lacking := [name for task in tasks for split in splits if (name := f"{task}/{split}") not in planned]:
+        Console(stderr=True).print(f"not in the source: {', '.join(lacking)}", highlight=False)
     there = {unit.place: found for unit in units if not overwrite and (found := find_finished(unit))}
     missing = [unit for unit in units if unit.place not in there]
     made: dict[str, Manifest] = {}

@@ -17,11 +17,11 @@ from rich.table import Table
 from data_prep.__main__ import Parser, add_user_tasks, fail
 from data_prep.check_example import Bounds, find_problem, measure
 from data_prep.decode import decode_texts, example_texts, load_tokenizer_of
-from data_prep.labels import balance, imbalance, target_of
+from data_prep.labels import WITHHELD_TARGET, balance, imbalance, target_of
 from data_prep.streams import Sample, Stream, list_store, read_shard
 from data_prep.summary import table_console
 from recipe.config import load_user_tasks
-from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, SPLITS, Manifest
+from recipe.data.manifest import INDEX, LENGTHS, MANIFEST, TRAINING_SPLITS, Manifest
 from recipe.data.stream_files import StoreError, StreamFiles, read_stream_files, shard_files
 from recipe.data.tokenizer import parse_tokenizer_folder
 from recipe.errors import UserError
@@ -129,6 +129,7 @@ def _check_counts(stream: Stream, files: StreamFiles, measured: NDArray[np.int64
         ("rows", manifest.rows, rows),
         ("tokens", manifest.tokens, tokens),
         ("read", manifest.read, manifest.written + dropped),
+        ("unlabelled", manifest.unlabelled, findings.targets[WITHHELD_TARGET]),
     ):
         if says != found:
             findings.errors.append(f"{stream.folder}: {MANIFEST} says {what}={says}, it is {found}; {stream.fix}")
@@ -178,7 +179,8 @@ def _warn_of_missing_splits(findings: Sequence[Findings]) -> None:
     """A stream that is gone altogether can only be missed beside its other split."""
     there = {(one.stream.tokenizer_folder, one.stream.task, one.stream.split) for one in findings}
     for one in findings:
-        missing = [s for s in SPLITS if (one.stream.tokenizer_folder, one.stream.task, s) not in there]
+        needed = [split for split in TRAINING_SPLITS if get_task(one.stream.task).names_of(split)]
+        missing = [s for s in needed if (one.stream.tokenizer_folder, one.stream.task, s) not in there]
         one.warnings += [f"the store has no {one.stream.task}/{split}" for split in missing]
 
 

@@ -5,8 +5,9 @@
     composer -n 2 recipe/finetune.py yamls/finetune/squad.yaml start=exported/roberta_large reuse_head=no
 
 The run goes to runs/finetune/<run_name>/: result.json and predictions.parquet beside what every run has. The same
-command continues an interrupted run. Every key is explained below; data, optimizer, algorithms and logging have those
-of `composer recipe/train.py --help`.
+command continues an interrupted run; with score_test=true it also scores the test split, of a finished run, too
+(test_predictions.parquet). Every key is explained below; data, optimizer, algorithms and logging have those of
+`composer recipe/train.py --help`.
 """
 
 from __future__ import annotations
@@ -15,23 +16,26 @@ import inspect
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from composer.utils import dist
 from filelock import FileLock
 
 from recipe.callbacks.early_stopping import StopWithoutGain
-from recipe.checkpoint import BEST, CHECKPOINTS
+from recipe.checkpoint import BEST, CHECKPOINTS, CheckpointError
 from recipe.command_line import add_configuration, make_parser, user_errors
-from recipe.config import TrainConfig
+from recipe.config import TrainConfig, tokenizer_name
+from recipe.data.store import check_labelled
+from recipe.data.tokenizer import load_tokenizer
 from recipe.distributed import initialize_ranks
 from recipe.errors import UserError
 from recipe.export import exported_start
 from recipe.models import has_head
 from recipe.protocol.finetune_config import FinetuneConfig, ReuseHead, load_finetune_config, train_config
-from recipe.protocol.result import RESULT, FinetuneResult, load_result, save_result
+from recipe.protocol.result import RESULT, TEST_PREDICTIONS, FinetuneResult, load_result, save_result
 from recipe.report.numbers import percent
 from recipe.run_folder import METRICS, check_continuation
 from recipe.score import score_checkpoint
@@ -48,18 +52,27 @@ def finetune(config: FinetuneConfig) -> FinetuneResult:
     Raises:
         ConfigError: ``reuse_head=yes``, and the start has no head for the task.
         RunFolderError: The folder holds a run with other settings.
+        CheckpointError: ``score_test``, and the run is finished and has not kept its weights.
+        StoreError: ``score_test``, and the store has no test split of the task, or one without labels.
     """
     initialize_ranks()
     folder = Path(config.runs) / config.run_name
     backbone = exported_start(config.start)
     reuse = reuses_head(config, backbone)
     own = train_config(config, backbone, reuse)
+    if config.score_test and not (folder / TEST_PREDICTIONS).is_file():
+        check_labelled(config.data.store, load_tokenizer(tokenizer_name(own)), [config.task], "test")
     with _alone_in(folder):
         if (folder / RESULT).is_file():
             check_continuation(folder, own)
         else:
             _finetune(config, own, folder)
-            dist.barrier()
+        dist.barrier()
+        if config.score_test and load_result(folder).test_scores is None:
+            _score_test(config, folder)
+        if not config.keep_weights and dist.get_global_rank() == 0:
+            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        dist.barrier()
     return load_result(folder)
 
 
@@ -96,6 +109,7 @@ def _finetune(config: FinetuneConfig, own: TrainConfig, folder: Path) -> None:
     train(own, [] if config.patience is None else [StopWithoutGain(config.patience)])
     limit = config.data.max_validation_examples
     scored = score_checkpoint(folder / CHECKPOINTS / BEST, max_examples=limit, beam_search=True)[task.key]
+    assert scored.result is not None  # its examples have labels
     if dist.get_global_rank() != 0:
         return
     lines = [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
@@ -117,8 +131,25 @@ def _finetune(config: FinetuneConfig, own: TrainConfig, folder: Path) -> None:
         curve=[(line["step"], line["metrics/aggregate"]) for line in lines if "metrics/aggregate" in line],
     )
     save_result(folder, result, scored.predictions)
-    if not config.keep_weights:
-        shutil.rmtree(folder / CHECKPOINTS)
+
+
+def _score_test(config: FinetuneConfig, folder: Path) -> None:
+    """Adds the scores of the test split to the result.
+
+    Raises:
+        CheckpointError: The weights are gone.
+    """
+    best = folder / CHECKPOINTS / BEST
+    if not best.is_file():
+        raise CheckpointError(
+            f"{folder}: its weights were not kept, so score_test needs another run: give a new run_name"
+        )
+    scored = score_checkpoint(best, config.data.store, beam_search=True, split="test", tasks=[config.task])[config.task]
+    assert scored.result is not None  # check_labelled
+    if dist.get_global_rank() == 0:
+        tested = replace(load_result(folder), test_scores=scored.result.metrics, test_examples=scored.result.examples)
+        save_result(folder, tested, scored.predictions, test=True)
+    dist.barrier()
 
 
 @contextmanager
@@ -139,6 +170,10 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
 
 
+def _listed(scores: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {percent(score)}" for name, score in scores.items())
+
+
 def main() -> None:
     parser = make_parser("composer recipe/finetune.py", __doc__ or "", inspect.getsource(FinetuneConfig))
     add_configuration(parser, "configuration of the run, e.g. yamls/finetune/rte.yaml", "start=roberta-base")
@@ -147,8 +182,9 @@ def main() -> None:
         config = load_finetune_config(arguments.yaml, arguments.overrides)
         result = finetune(config)
     if dist.get_global_rank() == 0:
-        scores = ", ".join(f"{name} {percent(score)}" for name, score in result.scores.items())
-        print(f"{result.task} from {result.start}: {scores} ({Path(config.runs) / config.run_name / RESULT})")
+        print(f"{result.task} from {result.start}: {_listed(result.scores)}", end="")
+        print("" if result.test_scores is None else f"; test split: {_listed(result.test_scores)}", end="")
+        print(f" ({Path(config.runs) / config.run_name / RESULT})")
 
 
 if __name__ == "__main__":

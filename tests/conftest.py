@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -38,6 +39,29 @@ def write_miniature(folder: Path, tasks: Sequence[str], train: int, evaluation: 
         for split in source_splits(get_task(key).evaluation_splits[0]):
             pq.write_table(generate(key, split, evaluation), folder / key / f"{split}.parquet")
         pq.write_table(generate(key, "train", train), folder / key / "train.parquet")
+
+
+def withhold(rows: pa.Table) -> pa.Table:
+    """The rows as the Hub has those of a benchmark's test split: label -1, no answers."""
+    for name, value in (("label", -1), ("answers", [])):
+        if name in rows.column_names:
+            field = rows.schema.field(name)
+            rows = rows.set_column(rows.column_names.index(name), field, pa.array([value] * len(rows), field.type))
+    return rows
+
+
+def write_benchmark(folder: Path, tasks: Sequence[str], rows: int) -> None:
+    """So many raw rows of each split in the Hub's layout; the test split is that for validation, without labels."""
+    from data_prep.miniature import generate
+
+    for key in tasks:
+        (folder / key).mkdir(parents=True)
+        pq.write_table(generate(key, "train", rows), folder / key / "train.parquet")
+        evaluation, test = get_task(key).evaluation_splits[0], get_task(key).test_split
+        for own, hidden in zip(source_splits(evaluation), source_splits(test or ""), strict=True):
+            table = generate(key, own, rows)
+            pq.write_table(table, folder / key / f"{own}.parquet")
+            pq.write_table(withhold(table), folder / key / f"{hidden}.parquet")
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -36,6 +36,8 @@ def get_adapter(key: str) -> Adapter:
         raise NoAdapter(f"task {key!r} has no data of its own: convert what it reads, --tasks {own}")
     if task.family is Family.MASKED_LM:
         return PLAIN_TEXT
+    if key in classification.DIAGNOSTICS:
+        return classification.DIAGNOSTICS[key](task)
     if key in registered_tasks():
         return user.ADAPTERS[task.family](task)
     if key not in ADAPTERS:

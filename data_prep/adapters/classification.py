@@ -6,7 +6,16 @@ import html
 import re
 from collections.abc import Callable, Mapping
 
-from data_prep.adapters.adapter import NO_LABEL, SOURCE_SPLIT, AdapterFor, Row, adapter_of, read_class, read_text
+from data_prep.adapters.adapter import (
+    NO_LABEL,
+    SOURCE_SPLIT,
+    AdapterFor,
+    Row,
+    adapter_of,
+    find_class,
+    read_class,
+    read_text,
+)
 from data_prep.examples import ClassificationExample, InvalidData, Unusable
 from recipe.tasks import Task
 
@@ -24,7 +33,7 @@ def _texts(
         return ClassificationExample(
             text=read_text(clean(row[first] or "")),
             second_text=None if second is None else read_text(clean(row[second] or "")),
-            label=read_class(task, row[label]),
+            label=find_class(task, row[label]),
         )
 
     return adapter_of((first, label) if second is None else (first, second, label), convert, expected)
@@ -49,7 +58,7 @@ def _multirc(task: Task, row: Row) -> ClassificationExample:
     return ClassificationExample(
         text=read_text(row["paragraph"]),
         second_text=f"{read_text(row['question'])} {read_text(row['answer'])}",
-        label=read_class(task, row["label"]),
+        label=find_class(task, row["label"]),
         group=f"{row['idx']['paragraph']}-{row['idx']['question']}",
     )
 
@@ -75,7 +84,7 @@ def _wic(task: Task, row: Row) -> ClassificationExample:
     """The target word stands in front; both of its uses (character offsets, end exclusive) are marked."""
     first, second = (_wic_use(task, row, number) for number in "12")
     return ClassificationExample(
-        text=f"{read_text(row['word'])}: {first}", second_text=second, label=read_class(task, row["label"])
+        text=f"{read_text(row['word'])}: {first}", second_text=second, label=find_class(task, row["label"])
     )
 
 
@@ -106,7 +115,7 @@ def _wsc(task: Task, row: Row) -> ClassificationExample:
     return ClassificationExample(
         text=_marked(text, start, start + len(pronoun)),
         second_text=read_text(row["span1_text"]),
-        label=read_class(task, row["label"]),
+        label=find_class(task, row["label"]),
     )
 
 
@@ -137,8 +146,8 @@ def _mnli(task: Task, row: Row) -> ClassificationExample:
     return ClassificationExample(
         text=read_text(row["premise"]),
         second_text=read_text(row["hypothesis"]),
-        label=read_class(task, row["label"]),
-        group=row[SOURCE_SPLIT].removeprefix("validation_"),
+        label=find_class(task, row["label"]),
+        group=row[SOURCE_SPLIT].rpartition("_")[2],
     )
 
 
@@ -161,6 +170,12 @@ def _hyperpartisan(task: Task, row: Row) -> ClassificationExample:
     label = read_class(task, None if value is None else int(value))
     return ClassificationExample("\n".join(filter(None, lines)), label)
 
+
+DIAGNOSTICS: dict[str, AdapterFor] = {
+    "ax": _texts("premise", "hypothesis"),
+    "axb": _texts("sentence1", "sentence2"),
+    "axg": _texts("premise", "hypothesis"),
+}
 
 TABLE: dict[str, AdapterFor] = {
     "cola": _texts("sentence"),

@@ -10,7 +10,7 @@ import random
 import re
 from collections.abc import Iterable
 
-from data_prep.adapters.adapter import NO_LABEL, AdapterFor, Row, adapter_of, read_choice, read_text
+from data_prep.adapters.adapter import NO_LABEL, AdapterFor, Row, adapter_of, find_choice, read_text
 from data_prep.examples import ChoiceExample, InvalidData, Unusable
 from recipe.tasks import Task
 
@@ -21,13 +21,13 @@ def _example(task: Task, context: str, choices: Iterable[str | None], label: int
     """The example after the checks that every dataset needs.
 
     Raises:
-        Unusable: A text is empty, the gold label is hidden, or the number of choices is not the dataset's.
+        Unusable: A text is empty, or the number of choices is not the dataset's.
         InvalidData: The label is none of the choices.
     """
     texts = tuple(read_text(choice) for choice in choices)
     if len(texts) < 2 or (task.choices is not None and len(texts) != task.choices):
         raise Unusable(WRONG_NUMBER)
-    return ChoiceExample(read_text(context), texts, read_choice(task, label, len(texts)))
+    return ChoiceExample(read_text(context), texts, find_choice(task, label, len(texts)))
 
 
 def _letter(task: Task, letters: Iterable[str], answer: str | None) -> int:

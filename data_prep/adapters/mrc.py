@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from data_prep.adapters.adapter import AdapterFor, Row, adapter_of, read_text
+from data_prep.adapters.adapter import NO_ANSWER, AdapterFor, Row, adapter_of, read_text
 from data_prep.examples import SpanExample, Unusable
 from recipe.tasks import Task
 
 Span = tuple[int, int]  # [start, end) in characters of the context
 
 NOT_FOUND = "the answer is not in the context"
-NO_ANSWER = "no gold answer"
 SEVERAL_SPANS = "several spans are one answer"
 
 # Comparison questions are answered yes or no: words in front of the context make them spans like the others.
@@ -83,7 +82,7 @@ def _record(task: Task, row: Row) -> SpanExample:
     """ReCoRD: the query keeps its ``@placeholder``; the right spans are the entities whose text is an answer."""
     passage, entities, answers = row["passage"], row["entity_spans"], row["answers"]
     if not answers:
-        raise Unusable(NO_ANSWER)
+        return SpanExample(read_text(row["query"]), passage, (), None)
     placed = zip(entities["text"], entities["start"], entities["end"], strict=True)
     spans = [(start, end) for text, start, end in placed if text in answers and passage[start:end] == text]
     return _example(row["query"], passage, spans, answers)

@@ -47,7 +47,7 @@ def encode(
     """Encode a batch of one family's examples.
 
     Args:
-        split: ``train`` or ``validation``; the latter's columns have the references.
+        split: One of :data:`recipe.data.manifest.SPLITS`; all but ``train`` have the references.
         labels: Class names by number (tagging; the other families' examples have numbers).
 
     Returns:
@@ -64,7 +64,7 @@ def encode(
     }
     if not examples:
         return []
-    outcomes = encoders[family](examples, tokenizer, limits, split == "validation")
+    outcomes = encoders[family](examples, tokenizer, limits, split != "train")
     dtype = token_dtype(len(tokenizer))  # once a batch: asking for the length copies the vocabulary
     for outcome in outcomes:
         if isinstance(outcome, EncodedExample):

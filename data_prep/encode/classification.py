@@ -9,15 +9,20 @@ from tokenizers import Encoding
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from data_prep.encode.limits import Limits
-from data_prep.encode.rows import Outcome, join, text_or_pair, tokenize
+from data_prep.encode.rows import Outcome, join, numbered, text_or_pair, tokenize
 from data_prep.examples import ClassificationExample, RegressionExample, TextExample
+from recipe.data.manifest import WITHHELD
 
 
 def encode_classification(
     examples: Sequence[ClassificationExample], tokenizer: PreTrainedTokenizerFast, limits: Limits, evaluation: bool
 ) -> list[Outcome]:
     return [
-        join([row], {"label": example.label}, {"group": example.group} if evaluation else None)
+        join(
+            [row],
+            {"label": WITHHELD if example.label is None else example.label},
+            numbered({"group": example.group}, example.index) if evaluation else None,
+        )
         for example, row in zip(examples, _tokenize_texts(examples, tokenizer, limits), strict=True)
     ]
 
@@ -26,7 +31,11 @@ def encode_regression(
     examples: Sequence[RegressionExample], tokenizer: PreTrainedTokenizerFast, limits: Limits, evaluation: bool
 ) -> list[Outcome]:
     return [
-        join([row], {"score": np.float32(example.score)}, {} if evaluation else None)
+        join(
+            [row],
+            {"score": np.float32(np.nan if example.score is None else example.score)},
+            numbered({}, example.index) if evaluation else None,
+        )
         for example, row in zip(examples, _tokenize_texts(examples, tokenizer, limits), strict=True)
     ]
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from data_prep.encode.limits import Limits
-from data_prep.encode.rows import Outcome, join, tokenize
+from data_prep.encode.rows import Outcome, join, numbered, tokenize
 from data_prep.examples import ChoiceExample
+from recipe.data.manifest import WITHHELD
 
 LONG_CHOICE = "choice longer than the maximum length"
 
@@ -29,7 +30,11 @@ def encode_choices(
     ]
     rows = iter(tokenize(tokenizer, texts, "only_first", limits.max_length))
     return [
-        join([next(rows) for _ in example.choices], {"label": example.label}, {} if evaluation else None)
+        join(
+            [next(rows) for _ in example.choices],
+            {"label": WITHHELD if example.label is None else example.label},
+            numbered({}, example.index) if evaluation else None,
+        )
         if size <= room
         else LONG_CHOICE
         for example, size in zip(examples, longest, strict=True)

@@ -12,7 +12,7 @@ from tokenizers import Encoding
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from data_prep.encode.limits import Limits
-from data_prep.encode.rows import Outcome, join, tokenize
+from data_prep.encode.rows import Outcome, join, numbered, tokenize
 from data_prep.examples import SpanExample
 
 EMPTY_CONTEXT = "context without a token"
@@ -60,7 +60,8 @@ def _encode_windows(
     }
     if evaluation:
         columns["offsets"] = np.concatenate(offsets)
-    reference = {"answers": list(example.answers), "context": example.context} if evaluation else None
+    answers = None if example.answers is None else list(example.answers)
+    reference = numbered({"answers": answers, "context": example.context}, example.index) if evaluation else None
     return join([windows[i] for i in kept], columns, reference)
 
 

@@ -81,6 +81,11 @@ def join(
     return EncodedExample(columns, len(rows), max(lengths), len(own.get("target", ())))
 
 
+def numbered(reference: dict[str, Any], index: Any) -> dict[str, Any]:
+    """A reference with the example's number on its benchmark's leaderboard, if it has one."""
+    return reference if index is None else reference | {"index": index}
+
+
 def _second_start(row: Encoding, length: int) -> int:
     """The token where the second text starts; the row's ``length`` without one.
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from data_prep.adapters import SOURCE_SPLIT, get_adapter
 from data_prep.sources.source import Piece, Rows, Source, even_pieces
+from recipe.data.manifest import SPLITS
 from recipe.tasks import get_task, source_splits
 
 
@@ -34,7 +35,7 @@ class DerivedSplits:
 
     def splits(self, task: str) -> list[str]:
         own, entry = self._source.splits(task), get_task(task)
-        named = (entry.train_split, *entry.evaluation_splits)
+        named = [name for split in SPLITS for name in entry.names_of(split)]
         return own + [name for name in named if name not in own and set(source_splits(name)) <= set(own)]
 
     def revision(self, task: str) -> str:

@@ -122,7 +122,8 @@ def _look(task: Task, place: Place) -> tuple[str, dict[str, list[str]]]:
 
 
 def _needed(task: Task) -> list[str]:
-    own = [name for split in (task.train_split, *task.evaluation_splits) for name in source_splits(split)]
+    named = (*task.names_of("train"), *task.names_of("validation"))
+    own = [name for split in named for name in source_splits(split)]
     return [name for name in dict.fromkeys(own) if name in task.origin.rows]
 
 

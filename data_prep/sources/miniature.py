@@ -24,7 +24,8 @@ class MiniatureSource:
 
     def splits(self, task: str) -> list[str]:
         entry = get_task(task)
-        return list(dict.fromkeys(source_splits(entry.train_split) + source_splits(entry.evaluation_splits[0])))
+        names = (*entry.names_of("train"), *entry.names_of("validation")[:1])
+        return list(dict.fromkeys(own for name in names for own in source_splits(name)))
 
     def revision(self, task: str) -> str:
         digest = hashlib.sha256()

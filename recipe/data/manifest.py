@@ -11,7 +11,9 @@ from typing import Any
 from recipe.tasks.catalogue import Family
 
 VERSION = 2  # of the stored format: raise it when columns or manifest change their meaning
-SPLITS = ("train", "validation")
+SPLITS = ("train", "validation", "test")
+TRAINING_SPLITS = ("train", "validation")  # what every task has and a training run reads
+WITHHELD = -1  # the label of a test example that the dataset's owners keep to themselves
 MANIFEST, LENGTHS, INDEX = "manifest.json", "lengths.npy", "index.json"
 
 
@@ -22,7 +24,7 @@ class Manifest:
     Attributes:
         version: The stored format's version.
         task: Key in the catalogue; ``family`` its family.
-        split: ``train`` or ``validation``; ``source_split`` the name it has in the source.
+        split: One of :data:`SPLITS`; ``source_split`` the name it has in the source.
         source: Kind of source; ``revision`` identifies the content that was read.
         tokenizer: What ``--tokenizer`` was; ``fingerprint`` what it does (:func:`recipe.data.tokenizer.fingerprint`).
         labels: The task's class names when it was converted, or those its training split holds
@@ -33,6 +35,7 @@ class Manifest:
         read: Source rows taken; ``written`` examples in the shards; ``dropped`` counts of the others by reason.
         tokens: Real tokens of all rows and targets together; ``rows`` the number of rows.
         files: SHA-256 of the stream's other small files by name; the index has the shards' own hashes.
+        unlabelled: Those of the examples whose target is withheld (test splits of benchmarks).
     """
 
     version: int
@@ -56,6 +59,7 @@ class Manifest:
     tokens: int
     rows: int
     files: dict[str, str] = field(default_factory=dict)
+    unlabelled: int = 0
 
     def to_json(self) -> str:
         """The fields and their seal, the SHA-256 of their JSON. There is one way to write a manifest."""
@@ -66,7 +70,8 @@ class Manifest:
         """Raises ``ValueError`` where the text is not, to the byte, what :meth:`to_json` wrote."""
         values = json.loads(text)
         names = {field.name for field in fields(cls)}
-        if not isinstance(values, dict) or set(values) != names | {"seal"}:
+        older = names - {"unlabelled"}  # written before there were test splits
+        if not isinstance(values, dict) or set(values) - {"seal"} not in (names, older) or "seal" not in values:
             raise ValueError(f"expected an object with exactly the keys {sorted(names | {'seal'})}")
         del values["seal"]
         if text != _sealed(values):
@@ -75,7 +80,7 @@ class Manifest:
 
     def settings(self) -> dict[str, Any]:
         """What decides the stream's content: streams with equal settings need not be converted again."""
-        outcome = {"tokenizer", "read", "written", "dropped", "tokens", "rows", "files"}
+        outcome = {"tokenizer", "read", "written", "dropped", "tokens", "rows", "files", "unlabelled"}
         return {name: value for name, value in asdict(self).items() if name not in outcome}
 
     def check_files(self, contents: dict[str, bytes]) -> None:
@@ -131,10 +136,13 @@ def columns(family: Family, split: str, token_dtype: str) -> dict[str, str]:
     - tagging: ``words`` (W,) each word's first token in the row; ``labels`` (W,) each word's class, -1 for one that is
       not in the manifest's ``labels`` (the training split does not hold it: nothing can learn or predict it).
 
-    The validation split adds ``reference``, what the metrics need: classification ``{"group": str}``, commonsense,
+    Validation and test add ``reference``, what the metrics need: classification ``{"group": str}``, commonsense,
     masked_lm and regression ``{}``, mrc ``{"answers": [str], "context": str}``, summarization ``{"summary": str}``,
     tagging ``{"tags": [str], "tree": str}`` (a bracketed tree for parsing, else empty); and for mrc ``offsets`` (sum of
     row lengths, 2): characters of the context that a token stands for, else (0, 0).
+
+    In a test split the target of an example may be withheld: then ``label`` is -1, ``score`` NaN, ``answers`` null and
+    every span (0, 0). Where the benchmark has a leaderboard the reference also has ``index``, its number there.
     """
     own: dict[Family, dict[str, str]] = {
         Family.CLASSIFICATION: {"label": "int"},
@@ -147,6 +155,6 @@ def columns(family: Family, split: str, token_dtype: str) -> dict[str, str]:
     }
     every = {"tokens": f"ndarray:{token_dtype}", "row_lengths": "ndarray:int32", "second": "ndarray:int32"}
     evaluation: dict[str, str] = {}
-    if split == "validation":
+    if split != "train":
         evaluation = {"reference": "json", **({"offsets": "ndarray:int32"} if family is Family.MRC else {})}
     return every | own[family] | evaluation

@@ -19,15 +19,24 @@ from streaming import StreamingDataset
 from streaming.base.storage import CloudDownloader
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from recipe.data.manifest import SPLITS, Manifest, columns, token_dtype
+from recipe.data.manifest import SPLITS, TRAINING_SPLITS, Manifest, columns, token_dtype
 from recipe.data.remote import fetch_patiently, is_missing, is_url, store_root
 from recipe.data.shard_reader import VerifiedStream
 from recipe.data.shared_memory import open_dataset
 from recipe.data.stream_files import StoreError, StreamFiles, read_stream_files, stored_file
 from recipe.data.tokenizer import fingerprint, tokenizer_folder
-from recipe.tasks.catalogue import CATALOGUE, Task, get_task
+from recipe.tasks.catalogue import Task, get_task, registered_tasks
 
-__all__ = ["Manifest", "ShardStore", "StoreError", "columns", "open_labels", "open_store", "token_dtype"]
+__all__ = [
+    "Manifest",
+    "ShardStore",
+    "StoreError",
+    "check_labelled",
+    "columns",
+    "open_labels",
+    "open_store",
+    "token_dtype",
+]
 
 _THREADS = 8  # that open streams: a bucket's answers are waited for, while a client for each thread takes time to make
 _REMOTE = 1  # streaming's state of a shard that has not been fetched
@@ -147,7 +156,7 @@ def open_store(
         store: Folder or URL (``s3://``, ``gs://``, ...).
         tokenizer: The one that the backbone uses; the shards must have been made with an equal one.
         tasks: Keys, in the order that the store's ``tasks`` shall have.
-        split: ``train`` or ``validation``.
+        split: ``train``, ``validation`` or ``test``.
         cache: Local folder for verified, decompressed shards: one for each run, shared by a node's ranks.
         cache_limit: Its largest size, such as ``20gb``: the shards that were not read for longest make room.
 
@@ -171,27 +180,45 @@ def open_labels(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[
     return {one.task.key: one.files.manifest.labels for one in opened}
 
 
+def check_labelled(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str], split: str) -> None:
+    """Whether a split can be scored, told by the small files alone.
+
+    Raises:
+        StoreError: As :func:`open_store`; or no example of a task has a label.
+    """
+    for one in _open_streams(store, tokenizer, tasks, split):
+        manifest = one.files.manifest
+        if manifest.unlabelled == manifest.written:
+            raise StoreError(
+                f"{one.files.folder}: has no labels, the dataset's owners keep them to themselves; its predictions can "
+                "be made for a leaderboard (recipe/leaderboard.py), scores cannot"
+            )
+
+
 def _open_streams(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str], split: str) -> list[_Opened]:
     """Read and verify the small files of each task's stream."""
     if split not in SPLITS:
-        raise StoreError(f"split {split!r}: a store has {' and '.join(SPLITS)}")
+        raise StoreError(f"split {split!r}: a store has {', '.join(SPLITS)}")
     chosen = [get_task(key) for key in tasks]
     store = store_root(store)
+    if lacking := [task.key for task in chosen if not task.names_of(split)]:
+        raise StoreError(f"{', '.join(lacking)}: the catalogue knows no {split} split (leave them out)")
     wanted = [(task, stream) for task in chosen for stream in task.streams(split)]
     streams = list(dict.fromkeys(stream for _, stream in wanted))
     if not is_url(store):
         _check_folders(store, tokenizer, streams, split)
     mark, root = fingerprint(tokenizer), f"{store}/{tokenizer_folder(tokenizer)}"
-    again = _command(store, tokenizer, streams)
+    again = _command(store, tokenizer, streams, split)
     with ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(lambda one: _open(root, one[0], one[1], split, mark, again), wanted))
 
 
-def _command(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str]) -> str:
+def _command(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str], split: str) -> str:
     where = "<folder>" if is_url(store) else store
     start = f"python -m data_prep {where} --tokenizer {tokenizer.name_or_path}"
-    own = ",".join(key for key in tasks if key not in CATALOGUE)
-    others = ",".join(key for key in tasks if key in CATALOGUE)
+    start += "" if split in TRAINING_SPLITS else f" --splits {split}"
+    own = ",".join(key for key in tasks if key in registered_tasks())
+    others = ",".join(key for key in tasks if key not in registered_tasks())
     commands = [f"{start} --tasks {others}"] * bool(others) + [f"{start} --user-tasks <YAML> --tasks {own}"] * bool(own)
     return " && ".join(commands)
 
@@ -199,19 +226,19 @@ def _command(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str
 def _check_folders(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str], split: str) -> None:
     """What can be said about a local store before any file is opened."""
     if not os.path.isdir(store):
-        raise StoreError(f"{store}: no such folder; convert the data first: {_command(store, tokenizer, tasks)}")
+        raise StoreError(f"{store}: no such folder; convert the data first: {_command(store, tokenizer, tasks, split)}")
     name = tokenizer_folder(tokenizer)
     if not os.path.isdir(f"{store}/{name}"):
         raise StoreError(
             f"{store}: was made with another tokenizer: it has {_listing(store)}, this one's folder is {name}; "
-            f"use that tokenizer or convert with this one: {_command(store, tokenizer, tasks)}"
+            f"use that tokenizer or convert with this one: {_command(store, tokenizer, tasks, split)}"
         )
     missing = [key for key in tasks if not os.path.isdir(f"{store}/{name}/{key}/{split}")]
     if missing:
         have = [key for key in sorted(os.listdir(f"{store}/{name}")) if os.path.isdir(f"{store}/{name}/{key}/{split}")]
         raise StoreError(
             f"{store}/{name}: no {split} split of {', '.join(missing)} (it has {', '.join(have) or 'no task'}); "
-            f"convert: {_command(store, tokenizer, missing)}"
+            f"convert: {_command(store, tokenizer, missing, split)}"
         )
 
 

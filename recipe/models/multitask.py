@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -13,6 +14,7 @@ from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel, registe
 from torchmetrics import Metric
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
+from recipe.data.manifest import WITHHELD
 from recipe.data.microbatch import IGNORE, Microbatch
 from recipe.models.decode import best_answer
 from recipe.models.divergence import segment_divergence
@@ -134,9 +136,10 @@ class MultitaskModel(ComposerModel):
         if task.family is Family.REGRESSION:
             least, most = task.score_range
             scores = (least + (most - least) * side.float() for side in (output["score"], segment["scores"]))
-            predictions, references = (side.tolist() for side in scores)
+            predictions, told = (side.tolist() for side in scores)
+            references = [None if math.isnan(score) else score for score in told]
             return Predictions(task=task.key, predictions=predictions, references=references)
-        references = segment["labels"].tolist()
+        references = [None if label == WITHHELD else label for label in segment["labels"].tolist()]
         if task.grouped:
             groups = [reference["group"] for reference in segment["references"]]
             references = list(zip(references, groups, strict=True))
@@ -219,5 +222,5 @@ def _answer(output: Mapping[str, Tensor], segment: Mapping[str, Any]) -> Predict
                 text=reference["context"],
             )
         )
-    references = [list(reference["answers"]) for reference in segment["references"]]
+    references = [reference["answers"] for reference in segment["references"]]
     return Predictions(task=segment["task"], predictions=answers, references=references)

@@ -249,7 +249,7 @@ _SHARED = (Family.COMMONSENSE.value, Family.MRC.value, *_GENERATION)
 
 def head_name(task: str, family: str) -> str:
     """The head that serves a task: its own, or its family's."""
-    return family if family in _SHARED else task
+    return family if family in _SHARED else get_task(task).learned_as
 
 
 def head_family(name: str) -> Family:

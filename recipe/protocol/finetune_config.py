@@ -70,6 +70,8 @@ class FinetuneConfig:
     save_interval: str = "1ep"
     # Stop after so many evaluations in a row without a better one. Default: train to the end.
     patience: Optional[int] = None
+    # Also score the test split, with the weights that were best on the validation split: it chooses nothing.
+    score_test: bool = False
     # Keep the checkpoints when the result is written.
     keep_weights: bool = True
     precision: Precision = Precision.auto

@@ -1,10 +1,13 @@
-"""What one fine-tuning run leaves behind: ``result.json`` and ``predictions.parquet`` in its folder."""
+"""What one fine-tuning run leaves behind: ``result.json`` and ``predictions.parquet`` in its folder.
+
+Where it was asked to score the test split, too, ``result.json`` has those scores and ``test_predictions.parquet`` those
+predictions.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from recipe.report.files import write_text
 
 RESULT = "result.json"
 PREDICTIONS = "predictions.parquet"
+TEST_PREDICTIONS = "test_predictions.parquet"
 
 
 class ResultError(UserError):
@@ -42,6 +46,8 @@ class FinetuneResult:
         trained_tokens: Tokens of them, without padding.
         seconds: Training and evaluation.
         curve: ``(step, primary metric)`` of each evaluation.
+        test_scores: As ``scores``, on the labelled examples of the test split; None where it was not asked for.
+        test_examples: How many those are.
     """
 
     task: str
@@ -59,6 +65,8 @@ class FinetuneResult:
     trained_tokens: int
     seconds: float
     curve: list[tuple[int, float]]
+    test_scores: dict[str, float] | None = None
+    test_examples: int | None = None
 
     @property
     def score(self) -> float:
@@ -68,23 +76,33 @@ class FinetuneResult:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Every validation example of a run, in the split's order.
+    """Every example of a split, in its order.
 
     Attributes:
         predictions: As :mod:`recipe.tasks.metrics` takes them.
-        references: Likewise.
+        references: Likewise; withheld ones as :func:`recipe.tasks.metrics.is_labelled` has them.
+        indices: The examples' numbers on their benchmark's leaderboard; none where there is no such board.
     """
 
     predictions: list[Any]
     references: list[Any]
+    indices: list[Any] = field(default_factory=list)
 
 
-def save_result(folder: Path, result: FinetuneResult, predictions: Predictions) -> None:
-    """Writes both files; ``result.json``, which says that the run is finished, last."""
-    columns = {name: [json.dumps(value) for value in values] for name, values in asdict(predictions).items()}
-    beside = folder / f".partial-{PREDICTIONS}"
+def save_result(folder: Path, result: FinetuneResult, predictions: Predictions, test: bool = False) -> None:
+    """Writes both files; ``result.json``, which says that the run is finished, last.
+
+    Args:
+        folder: The run's.
+        result: What it found.
+        predictions: Of the validation split, or of the test split.
+        test: Which of them.
+    """
+    columns = {name: [json.dumps(value) for value in values] for name, values in asdict(predictions).items() if values}
+    name = TEST_PREDICTIONS if test else PREDICTIONS
+    beside = folder / f".partial-{name}"
     pq.write_table(pa.table({"example": range(len(predictions.references)), **columns}), beside)
-    beside.replace(folder / PREDICTIONS)
+    beside.replace(folder / name)
     write_text(folder / RESULT, json.dumps(asdict(result), indent=2) + "\n")
 
 
@@ -92,22 +110,20 @@ def load_result(folder: Path) -> FinetuneResult:
     """Raises :class:`ResultError` where there is none, or none that this version wrote."""
     path = folder / RESULT
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        older = {"test_scores": None, "test_examples": None}  # what results lack that were written before these were
+        content = older | json.loads(path.read_text(encoding="utf-8"))
         content["curve"] = [(step, score) for step, score in content["curve"]]
         return FinetuneResult(**{field.name: content[field.name] for field in fields(FinetuneResult)})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResultError(f"{path}: no result of a fine-tuning run ({error!r}); run it again") from error
 
 
-def load_predictions(folder: Path) -> Predictions:
+def load_predictions(folder: Path, name: str = PREDICTIONS) -> Predictions:
     """Raises :class:`ResultError` where there are none."""
-    path = folder / PREDICTIONS
+    path = folder / name
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise ResultError(f"{path}: no predictions of a fine-tuning run ({error}); run it again") from error
-    return Predictions(*(_plain(table.column(name).to_pylist()) for name in ("predictions", "references")))
-
-
-def _plain(column: Sequence[str]) -> list[Any]:
-    return [json.loads(value) for value in column]
+    columns = table.drop_columns("example").to_pydict()
+    return Predictions(**{name: [json.loads(value) for value in values] for name, values in columns.items()})

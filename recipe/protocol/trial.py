@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
 from omegaconf import OmegaConf
 
 from recipe.protocol.config import ProtocolConfig, finetune_config
-from recipe.protocol.finetune_config import parse_finetune_config
+from recipe.protocol.finetune_config import FinetuneConfig, parse_finetune_config
 from recipe.protocol.process import ProcessError, run_script
 from recipe.protocol.result import RESULT, FinetuneResult, load_result
 from recipe.report.files import write_text
@@ -92,17 +92,20 @@ def run_trial(trial: Trial, root: Path, config: ProtocolConfig, devices: Sequenc
     )
     yaml = folder / "finetune.yaml"
     if trial.is_done(root):
-        _check_settings(yaml, save_config(own))
-        return load_result(folder)
+        _check_settings(yaml, own)
+        result = load_result(folder)
+        if result.test_scores is not None or not own.score_test:
+            return result
     write_text(yaml, save_config(own))
     run_script("finetune.py", yaml, config.ranks, devices)
     return load_result(folder)
 
 
-def _check_settings(yaml: Path, now: str) -> None:
-    # A key that is newer than the run has its default meaning.
-    before = save_config(parse_finetune_config(OmegaConf.load(yaml), str(yaml))).splitlines()
-    changed = [line.strip() for line in now.splitlines() if line not in before]
+def _check_settings(yaml: Path, own: FinetuneConfig) -> None:
+    # A key that is newer than the run has its default meaning. Test scores change nothing of it.
+    before = replace(parse_finetune_config(OmegaConf.load(yaml), str(yaml)), score_test=own.score_test)
+    known = save_config(before).splitlines()
+    changed = [line.strip() for line in save_config(own).splitlines() if line not in known]
     if changed:
         raise ProcessError(
             f"{yaml.parent}: was run with other settings; now it would be {', '.join(changed)}: give the evaluation "

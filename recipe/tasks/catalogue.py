@@ -34,6 +34,7 @@ _TASKS = (
 )
 
 CATALOGUE: dict[str, Task] = {task.key: task for task in _TASKS}
+DIAGNOSTICS: dict[str, Task] = {task.key: task for task in classification.DIAGNOSTICS}
 PREFINETUNE_TASKS: tuple[str, ...] = tuple(task.key for task in _TASKS if task.prefinetune)
 
 _registered: dict[str, Task] = {}
@@ -49,7 +50,7 @@ def register(task: Task) -> None:
     Raises:
         TaskConflict: The key is the catalogue's, or that of another learning problem.
     """
-    if task.key in CATALOGUE:
+    if task.key in CATALOGUE | MIXES | DIAGNOSTICS:
         raise TaskConflict(f"task {task.key!r} is the catalogue's: give yours another key")
     known = _registered.get(task.key, task)
     for name in ("family", "labels", "choices", "metrics", "score_range"):
@@ -78,7 +79,8 @@ def get_task(key: str) -> Task:
     """The entry for ``key``.
 
     ``tapt_<task>`` is masked language modelling on that task's texts, ``dapt_<name>`` on plain text of one's own
-    (task- and domain-adaptive pre-training, arXiv 2004.10964). ``anli_from_<...>`` are ANLI's training mixes.
+    (task- and domain-adaptive pre-training, arXiv 2004.10964). ``anli_from_<...>`` are ANLI's training mixes. Those and
+    the benchmarks' diagnostic sets have keys, but stand in no list of tasks.
 
     Raises:
         UnknownTask: No such task; the message names the nearest key.
@@ -87,7 +89,7 @@ def get_task(key: str) -> Task:
         return _on_texts_of(get_task(key.removeprefix(_TAPT)))
     if key.startswith(_DAPT):
         return _on_plain_text(key)
-    known = known_tasks() | MIXES
+    known = known_tasks() | MIXES | DIAGNOSTICS
     if key not in known:
         near = difflib.get_close_matches(key, known, n=1)
         own = "describe one of your own in user_tasks"
@@ -125,6 +127,7 @@ def _on_plain_text(key: str) -> Task:
 
 __all__ = [
     "CATALOGUE",
+    "DIAGNOSTICS",
     "PREFINETUNE_TASKS",
     "Family",
     "Task",

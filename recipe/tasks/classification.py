@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from recipe.tasks.origin import Origin, native, raw, script
-from recipe.tasks.task import FALSE_TRUE, NLI, classification, commonsense
+from recipe.tasks.task import FALSE_TRUE, NLI, Task, classification, commonsense
 
 
 def glue(config: str, train: int, validation: int, test: int, licence: str) -> Origin:
     rows = {"train": train, "validation": validation, "test": test}
-    return native("nyu-mll/glue", config, rows=rows, licence=licence)
+    return native("nyu-mll/glue", config, rows=rows, licence=licence, index="idx")
 
 
 def superglue(config: str, train: int, validation: int, test: int, licence: str) -> Origin:
     rows = {"train": train, "validation": validation, "test": test}
-    return native("aps/super_glue", config, rows=rows, licence=licence)
+    return native("aps/super_glue", config, rows=rows, licence=licence, index="idx")
 
 
 _MNLI_LICENCE = "OANC and others, see the MultiNLI paper"
 _HANS = "https://raw.githubusercontent.com/tommccoy1/hans/master/"
 _ERASER = "http://www.eraserbenchmark.com/zipped/multirc.tar.gz"
+
+_ENTAILMENT = ("entailment", "not_entailment")
 
 TASKS = (
     classification(
@@ -26,19 +30,24 @@ TASKS = (
         glue("cola", 8_551, 1_043, 1_063, "unclear (research use)"),
         ("unacceptable", "acceptable"),
         ("matthews", "accuracy"),
+        test_split="test",
     ),
-    classification("sst2", glue("sst2", 67_349, 872, 1_821, "unclear (research use)"), ("negative", "positive")),
+    classification(
+        "sst2", glue("sst2", 67_349, 872, 1_821, "unclear (research use)"), ("negative", "positive"), test_split="test"
+    ),
     classification(
         "mrpc",
         glue("mrpc", 3_668, 408, 1_725, "Microsoft Research licence, research use"),
         ("not_equivalent", "equivalent"),
         ("accuracy", "f1"),
+        test_split="test",
     ),
     classification(
         "qqp",
         glue("qqp", 363_846, 40_430, 390_965, "Quora terms, non-commercial"),
         ("not_duplicate", "duplicate"),
         ("accuracy", "f1"),
+        test_split="test",
     ),
     classification(
         "mnli",
@@ -53,32 +62,43 @@ TASKS = (
                 "test_mismatched": 9_847,
             },
             licence=_MNLI_LICENCE,
+            index="idx",
         ),
         NLI,
         ("accuracy", "accuracy_matched", "accuracy_mismatched"),
         evaluation_splits=("validation_matched+validation_mismatched", "validation_matched"),
+        test_split="test_matched+test_mismatched",
         grouped=True,
     ),
-    classification("qnli", glue("qnli", 104_743, 5_463, 5_463, "CC BY-SA 4.0"), ("entailment", "not_entailment")),
-    classification("rte", glue("rte", 2_490, 277, 3_000, "unclear (research use)"), ("entailment", "not_entailment")),
-    classification("wnli", glue("wnli", 635, 71, 146, "CC BY 4.0"), ("not_entailment", "entailment")),
-    classification("boolq", superglue("boolq", 9_427, 3_270, 3_245, "CC BY-SA 3.0"), FALSE_TRUE),
+    classification("qnli", glue("qnli", 104_743, 5_463, 5_463, "CC BY-SA 4.0"), _ENTAILMENT, test_split="test"),
+    classification(
+        "rte",
+        glue("rte", 2_490, 277, 3_000, "unclear (research use)"),
+        _ENTAILMENT,
+        test_split="test",
+    ),
+    classification(
+        "wnli", glue("wnli", 635, 71, 146, "CC BY 4.0"), ("not_entailment", "entailment"), test_split="test"
+    ),
+    classification("boolq", superglue("boolq", 9_427, 3_270, 3_245, "CC BY-SA 3.0"), FALSE_TRUE, test_split="test"),
     classification(
         "multirc",
         superglue("multirc", 27_243, 4_848, 9_693, "unclear (research use)"),
         FALSE_TRUE,
         ("f1a", "exact_match"),
+        test_split="test",
         grouped=True,
     ),
-    classification("wic", superglue("wic", 5_428, 638, 1_400, "CC BY-NC 4.0"), FALSE_TRUE),
-    classification("wsc", superglue("wsc.fixed", 554, 104, 146, "CC BY 4.0"), FALSE_TRUE),
+    classification("wic", superglue("wic", 5_428, 638, 1_400, "CC BY-NC 4.0"), FALSE_TRUE, test_split="test"),
+    classification("wsc", superglue("wsc.fixed", 554, 104, 146, "CC BY 4.0"), FALSE_TRUE, test_split="test"),
     classification(
         "cb",
         superglue("cb", 250, 56, 250, "unclear"),
         ("entailment", "contradiction", "neutral"),
         ("accuracy", "macro_f1"),
+        test_split="test",
     ),
-    commonsense("copa", superglue("copa", 400, 100, 500, "BSD 2-Clause"), 2),
+    commonsense("copa", superglue("copa", 400, 100, 500, "BSD 2-Clause"), 2, test_split="test"),
     classification(
         "ag_news",
         native(
@@ -122,6 +142,7 @@ TASKS = (
             revision="cdb5c3d5eed6ead6e5a341c8e56e669bb666725b",
         ),
         NLI,
+        test_split="test",
     ),
     classification(
         "hans",
@@ -148,6 +169,7 @@ TASKS = (
             licence="unclear",
         ),
         ("neg", "pos"),
+        test_split="test",
     ),
     classification(
         "yelp_polarity",
@@ -181,6 +203,7 @@ TASKS = (
         ),
         ("0", "1"),
         ("f1", "accuracy"),
+        test_split="test",
     ),
     classification(
         "trec",
@@ -197,5 +220,23 @@ TASKS = (
             licence="Apache-2.0",
         ),
         ("entailment", "neutral"),
+        test_split="test",
+    ),
+)
+
+
+def _diagnostic(key: str, origin: Origin, labels: tuple[str, ...], head_of: str) -> Task:
+    splits: dict[str, Any] = {"train_split": "", "evaluation_splits": (), "test_split": "test"}
+    return classification(key, origin, labels, prefinetune=False, head_of=head_of, **splits)
+
+
+# Test sets that benchmarks have for a look at what a model knows: nothing to learn from, answered by another's head.
+DIAGNOSTICS = (
+    _diagnostic("ax", native("nyu-mll/glue", "ax", rows={"test": 1_104}, licence="unclear", index="idx"), NLI, "mnli"),
+    _diagnostic(
+        "axb", native("aps/super_glue", "axb", rows={"test": 1_104}, licence="unclear", index="idx"), _ENTAILMENT, "rte"
+    ),
+    _diagnostic(
+        "axg", native("aps/super_glue", "axg", rows={"test": 356}, licence="unclear", index="idx"), _ENTAILMENT, "rte"
     ),
 )

@@ -18,6 +18,7 @@ TASKS = (
             licence="Apache-2.0",
         ),
         5,
+        test_split="test",
     ),
     commonsense(
         "openbookqa",
@@ -29,6 +30,7 @@ TASKS = (
             revision="388097ea7776314e93a529163e0fea805b8a6454",
         ),
         4,
+        test_split="test",
     ),
     commonsense(
         "swag",
@@ -55,6 +57,7 @@ TASKS = (
             revision="2fec9fd81f1dc971569a9b729c43f2f0e6436637",
         ),
         4,
+        test_split="test",
     ),
     commonsense(
         "commonsense_qa",
@@ -82,11 +85,13 @@ TASKS = (
         "arc_easy",
         native("allenai/ai2_arc", "ARC-Easy", rows={"train": 2_251, "validation": 570, "test": 2_376}, **_ARC),
         None,
+        test_split="test",
     ),
     commonsense(
         "arc_challenge",
         native("allenai/ai2_arc", "ARC-Challenge", rows={"train": 1_119, "validation": 299, "test": 1_172}, **_ARC),
         None,
+        test_split="test",
     ),
     commonsense(
         "sciq",
@@ -97,5 +102,6 @@ TASKS = (
             revision="2c94ad3e1aafab77146f384e23536f97a4849815",
         ),
         4,
+        test_split="test",
     ),
 )

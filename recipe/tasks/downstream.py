@@ -19,7 +19,11 @@ _CHEMPROT = (
     "INDIRECT-DOWNREGULATOR", "INDIRECT-UPREGULATOR", "INHIBITOR", "PRODUCT-OF", "SUBSTRATE", "SUBSTRATE_PRODUCT-OF",
     "UPREGULATOR",
 )  # fmt: skip
-_ONE_SPLIT: dict[str, Any] = {"train_split": "train#train", "evaluation_splits": ("train#validation",)}
+_ONE_SPLIT: dict[str, Any] = {
+    "train_split": "train#train",
+    "evaluation_splits": ("train#validation",),
+    "test_split": "train#test",
+}
 _CHUNKS = ("ADJP", "ADVP", "CONJP", "INTJ", "LST", "NP", "PP", "PRT", "SBAR", "UCP", "VP")
 _HYPERPARTISAN = "https://zenodo.org/record/1489920/files/"
 _DONT_STOP_PRETRAINING = "https://s3-us-west-2.amazonaws.com/allennlp/dont_stop_pretraining/data/"
@@ -68,6 +72,7 @@ TASKS = (
         Family.REGRESSION,
         glue("stsb", 5_749, 1_500, 1_379, "mixed, mostly CC BY-SA"),
         ("pearson", "spearman"),
+        test_split="test",
         prefinetune=False,
         score_range=(0.0, 5.0),
     ),
@@ -78,11 +83,22 @@ TASKS = (
         ("accuracy", "accuracy_r1", "accuracy_r2", "accuracy_r3"),
         train_split="train_r1+train_r2+train_r3",
         evaluation_splits=("dev_r1+dev_r2+dev_r3",),
+        test_split="test_r1+test_r2+test_r3",
         prefinetune=False,
         grouped=True,
     ),
-    classification("anli_r1", _ANLI, NLI, train_split="train_r1", evaluation_splits=("dev_r1",), prefinetune=False),
-    classification("anli_r2", _ANLI, NLI, train_split="train_r2", evaluation_splits=("dev_r2",), prefinetune=False),
+    *(
+        classification(
+            f"anli_r{number}",
+            _ANLI,
+            NLI,
+            train_split=f"train_r{number}",
+            evaluation_splits=(f"dev_r{number}",),
+            test_split=f"test_r{number}",
+            prefinetune=False,
+        )
+        for number in (1, 2)
+    ),
     classification(
         "fever_nli",
         native("pietrolesci/nli_fever", rows={"train": 208_346, "dev": 19_998, "test": 19_998}, licence="CC BY-SA 3.0"),
@@ -117,6 +133,7 @@ TASKS = (
         ("Background", "CompareOrContrast", "Extends", "Future", "Motivation", "Uses"),
         ("macro_f1", "accuracy"),
         evaluation_splits=("dev",),
+        test_split="test",
         prefinetune=False,
     ),
     classification(
@@ -125,6 +142,7 @@ TASKS = (
         ("COMPARE", "CONJUNCTION", "EVALUATE-FOR", "FEATURE-OF", "HYPONYM-OF", "PART-OF", "USED-FOR"),
         ("macro_f1", "accuracy"),
         evaluation_splits=("dev",),
+        test_split="test",
         prefinetune=False,
     ),
     classification(
@@ -133,6 +151,7 @@ TASKS = (
         _CHEMPROT,
         ("accuracy", "macro_f1"),  # its papers report micro F1, which is accuracy where every example has one class
         evaluation_splits=("dev",),
+        test_split="test",
         prefinetune=False,
     ),
     summarization(
@@ -144,6 +163,7 @@ TASKS = (
             rows={"train": 3_803_957, "validation": 189_651, "test": 1_951},
             licence="unclear (LDC news text)",
         ),
+        test_split="test",
         prefinetune=False,
     ),
     summarization(
@@ -161,12 +181,14 @@ TASKS = (
         "arxiv_summarization",
         _scientific_papers("arXiv", 203_037, 6_436, 6_440),
         ROUGE_OF_SENTENCES,
+        test_split="test",
         prefinetune=False,
     ),
     summarization(
         "pubmed_summarization",
         _scientific_papers("PubMed", 119_924, 6_633, 6_658),
         ROUGE_OF_SENTENCES,
+        test_split="test",
         prefinetune=False,
     ),
     summarization(
@@ -179,6 +201,7 @@ TASKS = (
             streamed=True,
         ),
         ROUGE_OF_SENTENCES,
+        test_split="test",
         prefinetune=False,
     ),
     Task(
@@ -197,6 +220,14 @@ TASKS = (
         prefinetune=False,
     ),
     # Licensed, so the Hub has no copy: python -m data_prep.treebank reads one's own.
-    Task("ptb_pos", Family.TAGGING, licensed("LDC licence"), ACCURACY, labels=_PTB_TAGS, prefinetune=False),
-    Task("ptb_parsing", Family.TAGGING, licensed("LDC licence"), ("bracket_f1",), prefinetune=False),
+    Task(
+        "ptb_pos",
+        Family.TAGGING,
+        licensed("LDC licence"),
+        ACCURACY,
+        test_split="test",
+        labels=_PTB_TAGS,
+        prefinetune=False,
+    ),
+    Task("ptb_parsing", Family.TAGGING, licensed("LDC licence"), ("bracket_f1",), test_split="test", prefinetune=False),
 )

@@ -165,6 +165,11 @@ def build_metrics(task: Task) -> dict[str, Metric]:
     return {name: _build_metric(task, name) for name in task.metrics}
 
 
+def is_labelled(task: Task, reference: Any) -> bool:
+    """Whether a reference says what is right; that of a withheld one is None, of a grouped task (None, group)."""
+    return (reference[0] if task.grouped else reference) is not None
+
+
 def _build_metric(task: Task, name: str) -> Metric:
     if task.family is Family.CLASSIFICATION and (metric := _build_class_score(task, name)):
         return metric

@@ -31,7 +31,7 @@ TASKS = (
         ),
         answer_rules=AnswerRules.DROP,
     ),
-    mrc("record", superglue("record", 100_730, 10_000, 10_000, "unclear")),
+    mrc("record", superglue("record", 100_730, 10_000, 10_000, "unclear"), test_split="test"),
     mrc(
         "hotpot_qa",
         native(

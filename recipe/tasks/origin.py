@@ -56,6 +56,7 @@ class Origin:
         licence: As commonly stated; not checked.
         streamed: Too large to be worth a download: read over the network, a part at a time.
         unread: Large nested columns that no adapter reads, with dots; they are not fetched.
+        index: The column that numbers a test split's rows as the benchmark's leaderboard does; None: it has none.
     """
 
     places: tuple[Place, ...]
@@ -63,6 +64,7 @@ class Origin:
     licence: str
     streamed: bool = False
     unread: tuple[str, ...] = ()
+    index: str | None = None
 
     def known_rows(self, split: str) -> int | None:
         """How many rows a split should have, None where nobody said."""

@@ -19,6 +19,7 @@ TASKS = (
             licence="unclear (news text)",
         ),
         ROUGE_OF_SENTENCES,
+        test_split="test",
         search=_LONG,
     ),
     summarization(
@@ -39,6 +40,7 @@ TASKS = (
             rows={"train": 204_045, "validation": 11_332, "test": 11_334},
             licence="unclear (BBC text)",
         ),
+        test_split="test",
         search=_SHORT,
     ),
     summarization(
@@ -49,6 +51,7 @@ TASKS = (
             licence="CC BY-NC-SA 4.0",
             revision="2305f2e63b68056f9b9037a3805c8c196e0d5581",
         ),
+        test_split="test",
     ),
     summarization(
         "multi_news",
@@ -68,5 +71,6 @@ TASKS = (
             licence="non-commercial, research use",
         ),
         ROUGE_OF_SENTENCES,
+        test_split="test",
     ),
 )

@@ -63,8 +63,9 @@ class Task:
         labels: Class names in the Hub's integer order (classification and tagging), else empty. A tagging task without
             names has those that its training split holds: its streams' manifests list them.
         choices: Number of choices where the dataset fixes it, else None (it varies, or there are none).
-        train_split: The source's split to train on.
+        train_split: The source's split to train on; a diagnostic set has none.
         evaluation_splits: The source's splits that can serve for validation, best first.
+        test_split: The source's split to test on, None where it has none besides those. Benchmarks withhold its labels.
         prefinetune: One of the 46 (True), or downstream only or a user's own (False).
         grouped: Whether evaluation tells groups of examples apart (classification): a question's answers, a split's
             parts. Each evaluation example names its group.
@@ -73,6 +74,7 @@ class Task:
         search: How final evaluations search for a summary; training's are greedy.
         stream_of: The task whose streams this one reads, if it has none of its own (masked_lm, mixes).
         learns_from: Tasks with the same labels whose training streams this one reads instead (mixes).
+        head_of: The task whose head answers, if this one has nothing to learn from: a diagnostic test set.
 
     A split's name may say how it is made of the source's own: ``dev_r1+dev_r2`` joins two, and ``train#validation`` is
     the part of ``train`` that is set aside where a dataset has no other split (:mod:`data_prep.sources.derived`).
@@ -86,6 +88,7 @@ class Task:
     choices: int | None = None
     train_split: str = "train"
     evaluation_splits: tuple[str, ...] = ("validation",)
+    test_split: str | None = None
     prefinetune: bool = True
     grouped: bool = False
     answer_rules: AnswerRules = AnswerRules.SQUAD
@@ -93,12 +96,25 @@ class Task:
     search: Search = GREEDY
     stream_of: str | None = None
     learns_from: tuple[str, ...] = ()
+    head_of: str | None = None
+
+    @property
+    def learned_as(self) -> str:
+        """The task that a model must have learned to answer this one."""
+        return self.head_of or self.key
 
     def streams(self, split: str) -> tuple[str, ...]:
         """The tasks whose streams of the shard store hold a split's examples: nothing is stored twice."""
         if split == "train" and self.learns_from:
             return self.learns_from
         return (self.stream_of or self.key,)
+
+    def names_of(self, split: str) -> tuple[str, ...]:
+        """The source's splits that can be the store's ``train``, ``validation`` or ``test``, best first."""
+        if split == "validation":
+            return self.evaluation_splits
+        name = self.train_split if split == "train" else self.test_split
+        return (name,) if name else ()
 
     @property
     def primary_metric(self) -> str:

@@ -30,7 +30,7 @@ class UserTask:
     family: str = MISSING
     # Files, relative to the YAML: CSV, TSV, JSONL or Parquet, told by their ending. Only data_prep reads them.
     train: str = MISSING
-    # Default: a tenth of `train`, told by a hash of the text (and another tenth that is left for a test).
+    # Default: a tenth of `train`, told by a hash of the text (and another tenth is the test split).
     validation: Optional[str] = None
     # Our field -> the file's column, e.g. {text: review, label: stars}. The fields of each family: FIELDS below.
     columns: dict[str, Any] = field(default_factory=dict)
@@ -99,6 +99,7 @@ def build_task(key: str, entry: UserTask) -> Task:
         choices=len(choices) if isinstance(choices, list) else None,
         train_split="train#train" if parted else "train",
         evaluation_splits=("train#validation" if parted else "validation",),
+        test_split="train#test" if parted else None,
         prefinetune=False,
         score_range=entry.score_range,
     )

@@ -81,7 +81,7 @@ def _choose(examples: list[Example], count: int) -> list[Example]:
     short = [example for example in examples if len(str(example)) <= LONG]
     if count > 1 and isinstance(short[0], ClassificationExample):
         first = {example.label: example for example in reversed(short) if isinstance(example, ClassificationExample)}
-        return [first[label] for label in sorted(first)]
+        return [first[label] for label in sorted(label for label in first if label is not None)]
     return short[:count]
 
 

@@ -67,19 +67,19 @@ def check(key: str, example: Any) -> None:
     task = get_task(key)
     assert type(example) is EXAMPLE_TYPES[task.family]
     if isinstance(example, ClassificationExample):
-        assert 0 <= example.label < len(task.labels)
+        assert example.label is not None and 0 <= example.label < len(task.labels)
         assert example.text and example.second_text != ""
     elif isinstance(example, ChoiceExample):
-        assert 0 <= example.label < len(example.choices)
+        assert example.label is not None and 0 <= example.label < len(example.choices)
         assert example.context and all(example.choices)
         assert task.choices in (None, len(example.choices))
     elif isinstance(example, SpanExample):
-        answers = {answer.strip().lower() for answer in example.answers}
+        answers = {answer.strip().lower() for answer in example.answers or ()}
         assert example.question and example.spans
         assert all(0 <= start < end <= len(example.context) for start, end in example.spans)
         assert {example.context[start:end].strip().lower() for start, end in example.spans} <= answers
     elif isinstance(example, RegressionExample):
-        assert example.text and example.second_text and 0 <= example.score <= 5
+        assert example.text and example.second_text and example.score is not None and 0 <= example.score <= 5
     elif isinstance(example, TaggingExample):
         assert len(example.words) == len(example.tags) and all(example.words)
         assert task.has_open_labels or set(example.tags) <= set(task.labels)

@@ -70,7 +70,7 @@ def test_the_46_are_converted_unless_other_tasks_are_asked_for():
         ([*MINIATURE, "--families", "mrc", "--downstream"], "'mrc' has no downstream task; choose from regression"),
         ([*MINIATURE, "--tasks", "cb", "--downstream"], "--downstream: chooses tasks in place of --tasks"),
         ([*MINIATURE, "--tasks", "cb", "--exclude", "cb"], "no tasks left"),
-        ([*MINIATURE, "--splits", "test"], "--splits test: expected train, validation or both"),
+        ([*MINIATURE, "--splits", "dev"], "--splits dev: expected some of train, validation, test"),
         ([*MINIATURE, "--tasks", "cb", "--max-length", "8"], "max_length=8: expected at least 32"),
         ([*MINIATURE, "--tasks", "cb", "--max-length", "9999"], "--max-length 9999: the model of tokenizer"),
         ([*MINIATURE, "--tasks", "cb", "--tokenizer", "/no/such/tokenizer"], "tokenizer '/no/such/tokenizer': cannot"),

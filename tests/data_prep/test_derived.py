@@ -36,7 +36,7 @@ def read(source: Source, task: str, split: str, *columns: str, piece: Any = None
 
 
 def test_only_what_the_own_splits_make_up_is_there(source: Source) -> None:
-    assert source.splits("reddit_tifu") == ["train", "train#train", "train#validation"]
+    assert source.splits("reddit_tifu") == ["train", "train#train", "train#validation", "train#test"]
     assert "train_r1+train_r2+train_r3" in source.splits("anli")
     assert "dev_r1+dev_r2+dev_r3" not in source.splits("anli")
 

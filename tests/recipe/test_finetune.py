@@ -7,21 +7,28 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
+from data_prep.__main__ import main as convert
+from data_prep.miniature import generate
 from recipe.checkpoint import BEST, CheckpointError, read_checkpoint
 from recipe.config import load_config
-from recipe.data.store import open_store
+from recipe.data.collate import collate
+from recipe.data.store import StoreError, open_store
 from recipe.data.tokenizer import load_tokenizer
 from recipe.export import exported_start
 from recipe.finetune import finetune
-from recipe.models import HEADS_JSON, HEADS_WEIGHTS
+from recipe.models import HEADS_JSON, HEADS_WEIGHTS, restore_model
 from recipe.protocol.finetune_config import FinetuneConfig, ReuseHead, load_finetune_config
-from recipe.protocol.result import load_predictions, load_result
+from recipe.protocol.result import TEST_PREDICTIONS, load_predictions, load_result
+from recipe.report import load_results
 from recipe.run_folder import RunFolderError
+from recipe.score import score_run
 from recipe.tasks import get_task
 from recipe.tasks.metrics import build_metrics
 from recipe.train import train
@@ -81,6 +88,76 @@ def test_result_and_predictions_tell_the_same_in_the_split_s_order(config: Finet
     assert result.trained_examples == 2 * len(train_store)
     assert [step for step, _ in result.curve] == [result.steps // 2, result.steps]
     assert result.score == max(score for _, score in result.curve), "the best weights are scored, not the last"
+
+
+@pytest.fixture(scope="module")
+def tested_store(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_folder: str) -> str:
+    """CB with a test split of which two rows have no label, COPA with one that has none at all."""
+    raw, store = tmp_path_factory.mktemp("raw"), str(tmp_path_factory.mktemp("store"))
+    for key, withheld in (("cb", [3, 11]), ("copa", range(20))):
+        rows = generate(key, "validation", 40)
+        labels = [-1 if n in withheld else label for n, label in enumerate(rows["label"].to_pylist()[20:])]
+        place, field = rows.column_names.index("label"), rows.schema.field("label")
+        test = rows[20:].set_column(place, field, pa.array(labels, field.type))
+        (raw / key).mkdir()
+        for split, table in (("train", generate(key, "train", 48)), ("validation", rows[:20]), ("test", test)):
+            pq.write_table(table, raw / key / f"{split}.parquet")
+    options = ["--max-length", "128", "--splits", "train,validation,test", "--workers", "1"]
+    assert convert([store, "--source", f"local:{raw}", "--tokenizer", tiny_tokenizer_folder, *options]) == 0
+    return store
+
+
+def test_the_test_split_is_scored_with_the_best_weights_and_chooses_nothing(
+    config: FinetuneConfig, tested_store: str, tmp_path: Path
+):
+    config = replace(config, data=replace(config.data, store=tested_store))
+    untested = finetune(config)
+    folder = tmp_path / "finetune" / "cb"
+    older = {name: value for name, value in json.loads((folder / "result.json").read_text()).items()}
+    del older["test_scores"], older["test_examples"]
+    (folder / "result.json").write_text(json.dumps(older))
+    assert load_result(folder) == untested and untested.test_scores is None
+    result = finetune(replace(config, score_test=True, keep_weights=False))
+    assert replace(result, test_scores=None, test_examples=None) == untested
+    assert load_result(folder) == result and not (folder / "checkpoints").exists()
+
+    assert finetune(replace(config, run_name="again", score_test=True)).test_scores == result.test_scores
+    checkpoint = read_checkpoint(tmp_path / "finetune" / "again" / "checkpoints" / BEST)
+    model, _, tokenizer = restore_model(checkpoint)
+    store = open_store(tested_store, tokenizer, ["cb"], "test", str(tmp_path / "cache"))
+    model.eval()
+    pad = tokenizer.pad_token_id
+    assert isinstance(pad, int)
+    predicted, labels = [], [store[index]["label"] for index in range(len(store))]
+    with torch.inference_mode():
+        for index in range(len(store)):
+            alone = collate([(get_task("cb"), store[index])], pad)
+            predicted.append(int(model(alone)[0]["logits"].argmax()))
+    predictions = load_predictions(folder, TEST_PREDICTIONS)
+    assert predictions.predictions == predicted
+    assert predictions.references == [None if label == -1 else label for label in labels]
+    assert predictions.indices == [store[index]["reference"]["index"] for index in range(len(store))]
+    told = [(label, guess) for label, guess in zip(labels, predicted, strict=True) if label != -1]
+    assert result.test_examples == len(told) == 18 and result.test_scores is not None
+    assert result.test_scores["accuracy"] == pytest.approx(sum(label == guess for label, guess in told) / 18)
+    report = score_run(tmp_path / "finetune" / "again", "best", split="test")
+    (scored,) = load_results(report.with_name("results.json"))
+    assert (scored.metrics, scored.examples, report.parent.name) == (result.test_scores, 18, "test")
+
+
+def test_test_scores_that_cannot_be_had_stop_a_run_before_it_trains(
+    config: FinetuneConfig, tested_store: str, tmp_path: Path
+):
+    with pytest.raises(StoreError, match=r"no test split of cb .*--splits test --tasks cb"):
+        finetune(replace(config, score_test=True))
+    hidden = replace(config, task="copa", data=replace(config.data, store=tested_store), score_test=True)
+    with pytest.raises(StoreError, match=r"copa/test: has no labels"):
+        finetune(hidden)
+    assert not (tmp_path / "finetune").exists()
+    gone = replace(config, data=replace(config.data, store=tested_store), keep_weights=False)
+    finetune(gone)
+    with pytest.raises(CheckpointError, match="its weights were not kept, so score_test needs another run"):
+        finetune(replace(gone, score_test=True))
 
 
 @pytest.mark.parametrize("chosen", list(ReuseHead))

@@ -19,7 +19,7 @@ from recipe.evaluate import describe
 from recipe.finetune import finetune
 from recipe.models.backbone import build_backbone
 from recipe.protocol.cells import list_cells, run_cells
-from recipe.protocol.config import ProtocolConfig, hyperparameters, load_protocol_config
+from recipe.protocol.config import ProtocolConfig, finetune_config, hyperparameters, load_protocol_config
 from recipe.protocol.finetune_config import load_finetune_config
 from recipe.protocol.process import ProcessError
 from recipe.protocol.result import FinetuneResult, load_predictions, load_result
@@ -27,7 +27,7 @@ from recipe.protocol.search import search
 from recipe.protocol.starts import name_starts
 from recipe.protocol.study_config import load_study_config, study_evaluation, study_runs
 from recipe.protocol.trial import Cell, Trial, run_trial
-from recipe.yaml_keys import ConfigError
+from recipe.yaml_keys import ConfigError, save_config
 from tests.processes import ROOT, Forked, run_forked
 from tests.tiny_run import TINY
 
@@ -221,3 +221,18 @@ def test_a_result_made_with_other_settings_is_never_reused(tmp_path: Path):
     write(trial.folder(tmp_path) / "finetune.yaml", before)
     with pytest.raises(ProcessError, match=r"was run with other settings; now it would be .*max_duration: 10ep"):
         run_trial(trial, tmp_path, config)
+
+
+def test_a_result_with_test_scores_is_the_same_run_s_whether_they_were_asked_for_or_not(tmp_path: Path):
+    config = protocol(tmp_path)
+    (point, *_) = hyperparameters(config.search)
+    trial = Trial(CELL, tuple(point.items()), 1)
+    folder = trial.folder(tmp_path)
+    names = {"runs": str(folder.parent), "run_name": trial.name}
+    own = finetune_config(config, CELL.task, CELL.start, CELL.fraction, point, seed=1, **names)
+    folder.mkdir(parents=True)
+    (folder / "finetune.yaml").write_text(save_config(own))
+    tested = replace(outcome(trial, 0.5), test_scores={"accuracy": 0.4}, test_examples=250)
+    (folder / "result.json").write_text(json.dumps(tested.__dict__))
+    for asked in (False, True):
+        assert run_trial(trial, tmp_path, replace(config, finetune={**config.finetune, "score_test": asked})) == tested

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from recipe.protocol.compare import Findings, Gain, spread
+from recipe.protocol.compare import Findings, Gain, Spread, spread
 from recipe.protocol.comparison import Comparison, Run
 from recipe.protocol.result import FinetuneResult
 from recipe.report.numbers import percent, points
@@ -42,6 +42,26 @@ def score_tables(comparison: Comparison, findings: Findings) -> list[Block]:
         blocks.append(Heading(3, "Tasks that the paper's tables do not have"))
         blocks.append(Table(head, rows, "l" + "r" * len(others)))
     return blocks
+
+
+def test_table(comparison: Comparison, findings: Findings) -> Table | None:
+    """Scores on the test splits, of the runs that were scored there; None without such runs."""
+    spreads = {cell: _test_spread(runs) for cell, runs in findings.runs.items()}
+    tested = {task for (task, _), found in spreads.items() if found}
+    tasks = [task for task in comparison.tasks if task.key in tested]
+    if not tasks:
+        return None
+    head = ["start", *(f"{task.key} ({task.primary_metric})" for task in tasks)]
+    rows = [
+        Row([start.label, *(mean_and_deviation(spreads.get((task.key, start.label))) for task in tasks)])
+        for start in comparison.starts
+    ]
+    return Table(head, rows, "l" + "r" * len(tasks))
+
+
+def _test_spread(runs: Sequence[Run]) -> Spread | None:
+    scores = [run.result.test_scores[run.result.primary] for run in runs if run.result.test_scores is not None]
+    return spread(scores) if scores else None
 
 
 def gain_table(comparison: Comparison, gains: Sequence[Gain], findings: Findings) -> Table:

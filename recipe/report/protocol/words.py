@@ -29,6 +29,11 @@ a difference (the same draws; Berg-Kirkpatrick et al. 2012); **corrected**: for 
 and the corrected p is below {SIGNIFICANT}. Otherwise there is **no clear difference**. With a single seed there is no \
 interval over seeds, and p decides alone."""
 
+TEST = (
+    "Means ± standard deviations over seeds on the labelled examples of the test split, which chose nothing: settings "
+    "and steps were chosen on the validation split, and gains and verdicts are told from it."
+)
+
 _VERDICTS = {
     Verdict.HELPED: "Helped",
     Verdict.HURT: "Hurt (negative transfer)",

@@ -52,6 +52,8 @@ def report_blocks(comparison: Comparison, findings: Findings) -> list[Block]:
     blocks += [Heading(2, "How to read it"), Text(words.GLOSSARY)]
     blocks += _gains(comparison, findings)
     blocks += [Heading(2, "Scores"), *tables.score_tables(comparison, findings)]
+    if (tested := tables.test_table(comparison, findings)) is not None:
+        blocks += [Heading(2, "Scores on test splits"), Text(words.TEST), tested]
     blocks += _figures(comparison, findings)
     blocks += [Heading(2, "What was compared"), tables.start_table(comparison)]
     blocks += [Heading(2, "Cost"), Text(tables.cost_sentence(comparison)), tables.cost_table(comparison)]

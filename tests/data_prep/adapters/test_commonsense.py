@@ -42,7 +42,7 @@ def test_sciq_choices_have_an_order_that_stays_and_differs_between_questions() -
     row = {"correct_answer": "r", "distractor1": "x", "distractor2": "y", "distractor3": "z", "support": ""}
     examples = [get_adapter("sciq").convert(row | {"question": f"Question {i}?"}) for i in range(40)]
     assert examples == [get_adapter("sciq").convert(row | {"question": f"Question {i}?"}) for i in range(40)]
-    assert all(isinstance(e, ChoiceExample) and e.choices[e.label] == "r" for e in examples)
+    assert all(isinstance(e, ChoiceExample) and e.choices.index("r") == e.label for e in examples)
     assert {e.label for e in examples if isinstance(e, ChoiceExample)} == {0, 1, 2, 3}
 
 

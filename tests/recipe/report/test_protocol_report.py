@@ -13,7 +13,7 @@ import pytest
 from matplotlib.image import imread
 
 from recipe.protocol.compare import Findings, compare
-from recipe.protocol.comparison import Comparison, Start
+from recipe.protocol.comparison import Comparison, Run, Start
 from recipe.report.protocol import write_protocol_report
 from recipe.report.protocol.document import Chart, Heading, Table, as_markdown, as_page
 from recipe.report.protocol.paper import paper_tables
@@ -162,6 +162,22 @@ def test_markdown_and_page_hold_the_same_tables_and_charts(report: Path) -> None
     for name in pictures:
         image = imread(report.with_name(name))
         assert image.shape[1] > 600 and image.std() > 0.02
+
+
+def test_test_scores_have_a_table_of_their_own_and_are_nowhere_else(comparison: Comparison) -> None:
+    def tested(run: Run) -> Run:
+        if run.result.task != "rte" or run.start != "5 tasks":
+            return run
+        return replace(run, result=replace(run.result, test_scores={"accuracy": 0.5 + run.result.seed / 100}))
+
+    own = replace(comparison, runs=[tested(run) for run in comparison.runs])
+    before, after = (report_blocks(each, compare(each, resamples=10)) for each in (comparison, own))
+    added = [block for block in after if block not in before]
+    table = added[-1]
+    assert isinstance(added[0], Heading) and isinstance(table, Table) and len(added) == 3
+    assert table.head == ["start", "rte (accuracy)"]
+    cells = {row.cells[0]: row.cells[1] for row in table.rows}
+    assert cells["5 tasks"] == "52.0 ± 1.0" and cells[PLAIN.label] == "-" and len(cells) == len(STARTS)
 
 
 def test_charts_show_the_gains_that_were_found(report: Path, findings: Findings) -> None:
