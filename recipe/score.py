@@ -169,10 +169,10 @@ def score_checkpoint(
     """
     initialize_ranks()
     loaded = read_checkpoint(path)
+    model, config, tokenizer = restore_model(loaded)  # which makes a user's tasks known
     keys = loaded.tasks if tasks is None else list(tasks)
     if strangers := [key for key in keys if get_task(key).learned_as not in loaded.tasks]:
         raise CheckpointError(f"{path}: did not learn {', '.join(strangers)}; its tasks: {', '.join(loaded.tasks)}")
-    model, config, tokenizer = restore_model(loaded)
     where = store or config.data.store
     if not predict_only:
         check_labelled(where, tokenizer, keys, split)

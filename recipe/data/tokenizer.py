@@ -12,6 +12,7 @@ from typing import Any, cast
 from transformers import AutoTokenizer
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
+from transformers.utils.hub import has_file
 
 from recipe.errors import UserError
 
@@ -42,7 +43,7 @@ def load_tokenizer(path_or_name: str) -> PreTrainedTokenizerFast:
             f"tokenizer {path_or_name!r}: has no fast version ({type(tokenizer).__name__} has no character offsets); "
             "use a model whose folder has a tokenizer.json"
         )
-    return tokenizer if tokenizer.init_kwargs.get("tokenizer_file") else _saved_and_loaded(tokenizer)
+    return tokenizer if has_file(path, "tokenizer.json") else _saved_and_loaded(tokenizer)
 
 
 def _load(path: str) -> PreTrainedTokenizerBase:

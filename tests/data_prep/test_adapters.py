@@ -132,7 +132,7 @@ def test_a_hidden_label_makes_a_row_unusable(key: str, column: str) -> None:
 @pytest.mark.parametrize(("key", "column"), LABELLED)
 def test_a_label_outside_the_label_space_stops_the_conversion(key: str, column: str) -> None:
     row = usable_row(key)
-    with pytest.raises(InvalidData, match=rf"task {key}: label 77 is outside 0\.\.\d"):
+    with pytest.raises(InvalidData, match=rf"task {key}: (label|score) 77 is outside 0\.\.\d"):
         get_adapter(key).convert(row | {column: type(row[column])(77)})
 
 

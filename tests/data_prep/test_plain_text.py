@@ -44,5 +44,5 @@ def test_lines_of_plain_text_become_examples_to_mask(tmp_path: Path, tiny_tokeni
 
 
 def test_a_tasks_own_text_is_read_from_its_streams():
-    with pytest.raises(NoAdapter, match="'tapt_rte' reads the streams of 'rte': convert that one"):
+    with pytest.raises(NoAdapter, match="'tapt_rte' has no data of its own: convert what it reads, --tasks rte"):
         get_adapter("tapt_rte")

@@ -74,7 +74,7 @@ def test_withheld_labels_are_none_and_all_else_is_as_in_a_labelled_split(
             open_store(str(store), tokenizer, [key], split, str(tmp_path / f"{key}-{split}"))
             for split in ("validation", "test")
         )
-        assert hidden.manifests[0].unlabelled == len(hidden) == len(labelled) and not hidden.manifests[0].dropped
+        assert hidden.manifests[0][0].unlabelled == len(hidden) == len(labelled) and not hidden.manifests[0][0].dropped
         numbers = [row["idx"] for own in source_splits(get_task(key).test_split or "") for row in read(raw, key, own)]
         for index, number in enumerate(numbers):
             told, untold = labelled[index], hidden[index]
@@ -115,7 +115,7 @@ def test_the_published_test_file_of_an_end_task_keeps_every_label(
     names = [json.loads(line)["label"] for line in path.read_text(encoding="utf-8").splitlines()]
     labels = get_task("citation_intent").labels
     assert [labels[store[index]["label"]] for index in range(len(store))] == names and len(names) == 139
-    assert len(Counter(names)) == len(labels) and store.manifests[0].unlabelled == 0
+    assert len(Counter(names)) == len(labels) and store.manifests[0][0].unlabelled == 0
     check_labelled(str(tmp_path / "store"), tokenizer, ["citation_intent"], "test")
 
 
