@@ -205,8 +205,8 @@ def _read(unit: Unit, number: int, settings: Settings) -> Iterator[list[Numbered
     source = parse_source(settings.source)  # first: a user's tasks are known from here on, in every process
     task, piece = unit.manifest.task, unit.pieces[number]
     position = piece[0]
-    columns = dict.fromkeys([*get_adapter(task).columns, *filter(None, [unit.index])])
-    for rows in source.read(task, unit.manifest.source_split, list(columns), piece):
+    wanted = dict.fromkeys([*get_adapter(task).columns, *filter(None, [unit.index])])
+    for rows in source.read(task, unit.manifest.source_split, list(wanted), piece):
         yield [(n, row) for n, row in enumerate(rows, start=position) if unit.selection.takes(n)]
         position += len(rows)
 
@@ -235,12 +235,12 @@ def _characters(example: Example) -> int:
 def _adapt(unit: Unit, rows: Sequence[NumberedRow], dropped: Counter[str]) -> list[Example]:
     """The rows' examples; counts those that cannot become one."""
     adapter = get_adapter(unit.manifest.task)
-    convert = adapter.read if unit.manifest.split == "test" else adapter.convert
+    convert, index = adapter.read if unit.manifest.split == "test" else adapter.convert, unit.index
     examples = []
     for number, row in rows:
         try:
             example = convert(row)
-            examples.append(example if unit.index is None else replace(example, index=row[unit.index]))
+            examples.append(example if index is None else replace(example, index=row[index]))
         except Unusable as reason:
             dropped[str(reason)] += 1
         except InvalidData as error:

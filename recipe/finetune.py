@@ -182,9 +182,9 @@ def main() -> None:
         config = load_finetune_config(arguments.yaml, arguments.overrides)
         result = finetune(config)
     if dist.get_global_rank() == 0:
-        print(f"{result.task} from {result.start}: {_listed(result.scores)}", end="")
-        print("" if result.test_scores is None else f"; test split: {_listed(result.test_scores)}", end="")
-        print(f" ({Path(config.runs) / config.run_name / RESULT})")
+        tested = "" if result.test_scores is None else f"; test split: {_listed(result.test_scores)}"
+        where = Path(config.runs) / config.run_name / RESULT
+        print(f"{result.task} from {result.start}: {_listed(result.scores)}{tested} ({where})")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from recipe.checkpoint import CheckpointError, find_checkpoint, read_checkpoint
 from recipe.command_line import make_parser, user_errors
 from recipe.data.loader import build_evaluation_data
 from recipe.data.microbatch import Batch, Microbatch, count_examples
-from recipe.data.store import check_labelled, open_store
+from recipe.data.store import open_store
 from recipe.distributed import initialize_ranks
 from recipe.models import MultitaskModel, restore_model
 from recipe.protocol.result import Predictions
@@ -173,14 +173,13 @@ def score_checkpoint(
     keys = loaded.tasks if tasks is None else list(tasks)
     if strangers := [key for key in keys if get_task(key).learned_as not in loaded.tasks]:
         raise CheckpointError(f"{path}: did not learn {', '.join(strangers)}; its tasks: {', '.join(loaded.tasks)}")
-    where = store or config.data.store
-    if not predict_only:
-        check_labelled(where, tokenizer, keys, split)
     model.beam_search = beam_search
     model = get_device(None).module_to_device(model)
     scored = {}
     with TemporaryDirectory() as cache:
-        shards = open_store(where, tokenizer, keys, split, cache)
+        shards = open_store(store or config.data.store, tokenizer, keys, split, cache)
+        if not predict_only:
+            shards.check_labelled()
         data = build_evaluation_data(
             shards,
             tokenizer,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,11 @@ class ShardStore:
         pairs = [pair for shard in self._dataset.shards for pair in shard.file_pairs]
         return np.array([(compressed or raw).bytes for raw, compressed in pairs], np.int64)
 
+    def check_labelled(self) -> None:
+        """Raises ``StoreError`` where no example of a task has a label."""
+        for folder, manifest in zip(self._folders, chain.from_iterable(self.manifests), strict=True):
+            _check_labelled(folder, manifest)
+
     def _folder_of(self, index: int) -> str:
         return self._folders[int(np.searchsorted(self._ends, index, "right"))]
 
@@ -181,18 +187,21 @@ def open_labels(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[
 
 
 def check_labelled(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str], split: str) -> None:
-    """Whether a split can be scored, told by the small files alone.
+    """Whether a split can be scored, told by the small files alone, before anything else is opened.
 
     Raises:
         StoreError: As :func:`open_store`; or no example of a task has a label.
     """
     for one in _open_streams(store, tokenizer, tasks, split):
-        manifest = one.files.manifest
-        if manifest.unlabelled == manifest.written:
-            raise StoreError(
-                f"{one.files.folder}: has no labels, the dataset's owners keep them to themselves; its predictions can "
-                "be made for a leaderboard (recipe/leaderboard.py), scores cannot"
-            )
+        _check_labelled(one.files.folder, one.files.manifest)
+
+
+def _check_labelled(folder: str, manifest: Manifest) -> None:
+    if manifest.unlabelled == manifest.written:
+        raise StoreError(
+            f"{folder}: has no labels, the dataset's owners keep them to themselves; its predictions can be made for a "
+            "leaderboard (recipe/leaderboard.py), scores cannot"
+        )
 
 
 def _open_streams(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str], split: str) -> list[_Opened]:

@@ -35,6 +35,7 @@ _TASKS = (
 
 CATALOGUE: dict[str, Task] = {task.key: task for task in _TASKS}
 DIAGNOSTICS: dict[str, Task] = {task.key: task for task in classification.DIAGNOSTICS}
+_RESERVED = CATALOGUE | MIXES | DIAGNOSTICS  # every key that a user's task cannot have
 PREFINETUNE_TASKS: tuple[str, ...] = tuple(task.key for task in _TASKS if task.prefinetune)
 
 _registered: dict[str, Task] = {}
@@ -50,7 +51,7 @@ def register(task: Task) -> None:
     Raises:
         TaskConflict: The key is the catalogue's, or that of another learning problem.
     """
-    if task.key in CATALOGUE | MIXES | DIAGNOSTICS:
+    if task.key in _RESERVED:
         raise TaskConflict(f"task {task.key!r} is the catalogue's: give yours another key")
     known = _registered.get(task.key, task)
     for name in ("family", "labels", "choices", "metrics", "score_range"):
@@ -89,13 +90,14 @@ def get_task(key: str) -> Task:
         return _on_texts_of(get_task(key.removeprefix(_TAPT)))
     if key.startswith(_DAPT):
         return _on_plain_text(key)
-    known = known_tasks() | MIXES | DIAGNOSTICS
-    if key not in known:
+    task = _RESERVED.get(key) or _registered.get(key)
+    if task is None:
+        known = _RESERVED | _registered
         near = difflib.get_close_matches(key, known, n=1)
         own = "describe one of your own in user_tasks"
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}; {own}"
         raise UnknownTask(f"unknown task {key!r}: {hint}")
-    return known[key]
+    return task
 
 
 @cache

@@ -71,12 +71,7 @@ TASKS = (
         grouped=True,
     ),
     classification("qnli", glue("qnli", 104_743, 5_463, 5_463, "CC BY-SA 4.0"), _ENTAILMENT, test_split="test"),
-    classification(
-        "rte",
-        glue("rte", 2_490, 277, 3_000, "unclear (research use)"),
-        _ENTAILMENT,
-        test_split="test",
-    ),
+    classification("rte", glue("rte", 2_490, 277, 3_000, "unclear (research use)"), _ENTAILMENT, test_split="test"),
     classification(
         "wnli", glue("wnli", 635, 71, 146, "CC BY 4.0"), ("not_entailment", "entailment"), test_split="test"
     ),

@@ -19,9 +19,7 @@ from recipe.tasks.catalogue import Task, get_task
 
 MOST_UNCONVERTED = 0.02  # of a test split's rows; data_prep refuses to leave out more
 
-Answers = Sequence[
-    tuple[Any, Any]
-]  # the example's number in the benchmark, and its prediction; in order of the numbers
+Answers = Sequence[tuple[Any, Any]]  # examples' numbers in the benchmark, rising, and their predictions
 
 
 class LeaderboardError(UserError):
