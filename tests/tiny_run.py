@@ -1,14 +1,20 @@
-"""A tiny run in real processes: what tests of whole runs start with."""
+"""A tiny run, in this process or in real ones: what tests of whole runs start with."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+import yaml
 
 from recipe.checkpoint import latest_checkpoint, read_checkpoint
-from recipe.models.backbone import ENCODER_DECODERS, SUMMARIZERS
+from recipe.config import load_config
+from recipe.data.tokenizer import load_tokenizer
+from recipe.models.backbone import ENCODER_DECODERS, SUMMARIZERS, build_backbone
+from recipe.train import train
 from tests.processes import Forked, run_forked, run_ranks
 from tests.tiny_backbones import tiny_backbones
 
@@ -23,6 +29,49 @@ def tasks_of(kind: str) -> list[str]:
     if kind in SUMMARIZERS:
         return list(SUMMARIES)
     return list(MINIATURE_TASKS) if kind in ENCODER_DECODERS else ENCODER_TASKS
+
+
+def save_tiny(folder: Path, tokenizer_folder: str) -> Path:
+    """A small RoBERTa with random weights and its tokenizer, as a pretrained model's folder."""
+    tokenizer = load_tokenizer(tokenizer_folder)
+    build_backbone(TINY["roberta"], tokenizer).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def train_tiny(
+    folder: Path,
+    tokenizer_folder: str,
+    tasks: Sequence[str],
+    data: Mapping[str, Any],
+    max_duration: str,
+    kind: str = "roberta",
+    **keys: Any,
+) -> Path:
+    """The folder of a run in this process.
+
+    Args:
+        folder: Of all runs; this one is ``tiny`` in it.
+        tokenizer_folder: Of the tokenizer.
+        tasks: Keys.
+        data: The store and what else of ``data`` is said.
+        max_duration: Of the run.
+        kind: Of the backbone.
+        keys: Others of the configuration.
+    """
+    config = {
+        "run_name": "tiny",
+        "runs": str(folder),
+        "backbone": {"config": TINY[kind], "tokenizer": tokenizer_folder},
+        "tasks": list(tasks),
+        "data": {"token_budget": 2048, **data},
+        "max_duration": max_duration,
+        "logging": {"tensorboard": False, "progress_bar": False},
+        **keys,
+    }
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return train(load_config(path)).path
 
 
 def start_run(path: Path, *overrides: str) -> Forked:

@@ -17,7 +17,6 @@ from safetensors.torch import load_file, save_file
 from data_prep.__main__ import main as convert
 from data_prep.miniature import generate
 from recipe.checkpoint import BEST, CheckpointError, read_checkpoint
-from recipe.config import load_config
 from recipe.data.collate import collate
 from recipe.data.store import StoreError, open_store
 from recipe.data.tokenizer import load_tokenizer
@@ -31,28 +30,16 @@ from recipe.run_folder import RunFolderError
 from recipe.score import score_run
 from recipe.tasks import get_task
 from recipe.tasks.metrics import build_metrics
-from recipe.train import train
 from recipe.yaml_keys import ConfigError, save_config
-from tests.tiny_run import TINY
+from tests.tiny_run import train_tiny
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, miniature_store: str, tiny_tokenizer_folder: str) -> Path:
     """The folder of a run of three steps that learned CB and SQuAD."""
     folder = tmp_path_factory.mktemp("prefinetuned")
-    config = {
-        "run_name": "tiny",
-        "runs": str(folder),
-        "backbone": {"config": TINY["roberta"], "tokenizer": tiny_tokenizer_folder},
-        "tasks": ["cb", "squad"],
-        "data": {"store": miniature_store, "step_examples": 16, "token_budget": 2048, "max_validation_examples": 4},
-        "max_duration": "3ba",
-        "logging": {"tensorboard": False, "progress_bar": False},
-    }
-    path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump(config))
-    train(load_config(path))
-    return folder / "tiny"
+    data = {"store": miniature_store, "step_examples": 16, "max_validation_examples": 4}
+    return train_tiny(folder, tiny_tokenizer_folder, ["cb", "squad"], data, "3ba")
 
 
 @pytest.fixture

@@ -10,22 +10,19 @@ from zipfile import ZipFile
 import pyarrow.parquet as pq
 import pytest
 import torch
-import yaml
 
 from data_prep.__main__ import main as convert
 from recipe import leaderboard
 from recipe.checkpoint import BEST, read_checkpoint
-from recipe.config import load_config
 from recipe.data.collate import collate
 from recipe.data.store import open_store
 from recipe.models import restore_model
 from recipe.protocol.result import Predictions, save_result
 from recipe.tasks import get_task
 from recipe.tasks.leaderboards import BENCHMARKS, BoardFile, LeaderboardError, complete
-from recipe.train import train
 from tests.conftest import write_benchmark
 from tests.fake_runs import fake_run
-from tests.tiny_run import TINY
+from tests.tiny_run import train_tiny
 
 FILES = {(benchmark, file.name): file for benchmark, files in BENCHMARKS.items() for file in files}
 NESTED = [{"paragraph": p, "question": q, "answer": a} for p, q, a in ((7, 2, 0), (5, 0, 1), (5, 0, 0), (5, 1, 2))]
@@ -112,17 +109,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_folder: str) 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, store: str, tiny_tokenizer_folder: str) -> Path:
     folder = tmp_path_factory.mktemp("runs")
-    config = {
-        "run_name": "tiny",
-        "runs": str(folder),
-        "backbone": {"config": TINY["roberta"], "tokenizer": tiny_tokenizer_folder},
-        "tasks": ["cola", "mnli"],
-        "data": {"store": store, "step_examples": 12, "token_budget": 2048},
-        "max_duration": "2ba",
-        "logging": {"tensorboard": False, "progress_bar": False},
-    }
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(config))
-    return train(load_config(folder / "tiny.yaml")).path
+    return train_tiny(folder, tiny_tokenizer_folder, ["cola", "mnli"], {"store": store, "step_examples": 12}, "2ba")
 
 
 def finetuned(folder: Path, key: str, predictions: Predictions) -> Path:

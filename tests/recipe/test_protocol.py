@@ -14,10 +14,8 @@ from transformers import AutoModel
 
 from recipe.checkpoint import CheckpointError
 from recipe.config import BackboneConfig
-from recipe.data.tokenizer import load_tokenizer
 from recipe.evaluate import describe
 from recipe.finetune import finetune
-from recipe.models.backbone import build_backbone
 from recipe.protocol.cells import list_cells, run_cells
 from recipe.protocol.config import ProtocolConfig, finetune_config, hyperparameters, load_protocol_config
 from recipe.protocol.finetune_config import load_finetune_config
@@ -29,7 +27,7 @@ from recipe.protocol.study_config import load_study_config, study_evaluation, st
 from recipe.protocol.trial import Cell, Trial, run_trial
 from recipe.yaml_keys import ConfigError, save_config
 from tests.processes import ROOT, Forked, run_forked
-from tests.tiny_run import TINY
+from tests.tiny_run import save_tiny
 
 CELL = Cell("cb", "plain", "roberta-base", 1.0)
 
@@ -124,10 +122,7 @@ def test_only_a_run_with_a_backbone_can_be_compared_with_it(tmp_path: Path):
 @pytest.fixture
 def study_yaml(tmp_path: Path, miniature_store: str, tiny_tokenizer_folder: str) -> Path:
     """Pre-finetuning on one and on two tasks, two steps each, compared on CB."""
-    tokenizer = load_tokenizer(tiny_tokenizer_folder)
-    build_backbone(TINY["roberta"], tokenizer).save_pretrained(tmp_path / "plain")
-    tokenizer.save_pretrained(tmp_path / "plain")
-    AutoModel.from_pretrained(tmp_path / "plain")
+    AutoModel.from_pretrained(save_tiny(tmp_path / "plain", tiny_tokenizer_folder))
     data = {"store": miniature_store, "step_examples": 16, "token_budget": 2048, "max_validation_examples": 8}
     quiet = {"tensorboard": False, "progress_bar": False}
     base = {

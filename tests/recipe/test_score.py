@@ -21,27 +21,17 @@ from recipe.run_folder import RunFolderError
 from recipe.score import score_run
 from recipe.tasks import get_task
 from recipe.train import train
-from tests.tiny_run import ENCODER_TASKS, MINIATURE_TASKS, TINY
+from tests.tiny_run import tasks_of, train_tiny
 
 
 @pytest.fixture(scope="module", params=["roberta", "bart"])
 def finished_run(request, tmp_path_factory, miniature_store, tiny_tokenizer_folder) -> Path:
     """The folder of a tiny run with R4F, so that spectral norm passes through checkpoint and export too."""
     folder = tmp_path_factory.mktemp(request.param)
-    config = {
-        "run_name": "tiny",
-        "runs": str(folder),
-        "backbone": {"config": TINY[request.param], "tokenizer": tiny_tokenizer_folder},
-        "tasks": list(MINIATURE_TASKS) if request.param == "bart" else ENCODER_TASKS,
-        "data": {"store": miniature_store, "step_examples": 48, "token_budget": 2048, "max_validation_examples": 4},
-        "algorithms": {"r3f": {"spectral_norm": True}},
-        "max_duration": "3ba",
-        "logging": {"tensorboard": False, "progress_bar": False},
-    }
-    path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump(config))
-    train(load_config(path))
-    return folder / "tiny"
+    data = {"store": miniature_store, "step_examples": 48, "max_validation_examples": 4}
+    algorithms = {"r3f": {"spectral_norm": True}}
+    kind = request.param
+    return train_tiny(folder, tiny_tokenizer_folder, tasks_of(kind), data, "3ba", kind, algorithms=algorithms)
 
 
 def test_the_report_has_every_task_with_all_its_validation_examples(finished_run: Path, miniature_store: str):

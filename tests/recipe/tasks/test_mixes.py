@@ -13,12 +13,11 @@ from data_prep.adapters import NoAdapter, get_adapter
 from recipe.data.store import StoreError, open_store
 from recipe.data.tokenizer import load_tokenizer
 from recipe.finetune import finetune
-from recipe.models.backbone import build_backbone
 from recipe.protocol.finetune_config import load_finetune_config
 from recipe.tasks import get_task
 from recipe.tasks.mixes import MIXES
 from tests.conftest import convert_miniature
-from tests.tiny_run import TINY
+from tests.tiny_run import save_tiny
 
 PARTS = ("snli", "mnli", "fever_nli", "anli_r1")
 
@@ -76,7 +75,7 @@ def test_fine_tuning_on_a_mix_is_scored_on_every_round(store: str, tiny_tokenize
         "run_name": "mix",
         "runs": str(tmp_path),
         "task": "anli_from_sm",
-        "start": str(_random_start(tmp_path, tiny_tokenizer_folder)),
+        "start": str(save_tiny(tmp_path / "start", tiny_tokenizer_folder)),
         "data": {"store": store, "step_examples": 16, "token_budget": 2048, "workers": 0},
         "max_duration": "1ep",
         "logging": {"tensorboard": False, "progress_bar": False},
@@ -90,10 +89,3 @@ def test_fine_tuning_on_a_mix_is_scored_on_every_round(store: str, tiny_tokenize
     ]
     assert result.trained_examples == sum(sizes)
     assert {"accuracy", "accuracy_r1", "accuracy_r2", "accuracy_r3"} == set(result.scores)
-
-
-def _random_start(folder: Path, tokenizer_folder: str) -> Path:
-    tokenizer = load_tokenizer(tokenizer_folder)
-    build_backbone(TINY["roberta"], tokenizer).save_pretrained(folder / "start")
-    tokenizer.save_pretrained(folder / "start")
-    return folder / "start"
