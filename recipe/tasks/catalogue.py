@@ -8,6 +8,7 @@ user's own tasks stand beside them in processes where they are registered.
 from __future__ import annotations
 
 import difflib
+from collections import ChainMap
 from functools import cache
 
 from recipe.errors import UserError
@@ -35,7 +36,7 @@ _TASKS = (
 
 CATALOGUE: dict[str, Task] = {task.key: task for task in _TASKS}
 DIAGNOSTICS: dict[str, Task] = {task.key: task for task in classification.DIAGNOSTICS}
-_RESERVED = CATALOGUE | MIXES | DIAGNOSTICS  # every key that a user's task cannot have
+_RESERVED = ChainMap(DIAGNOSTICS, MIXES, CATALOGUE)  # every key that a user's task cannot have
 PREFINETUNE_TASKS: tuple[str, ...] = tuple(task.key for task in _TASKS if task.prefinetune)
 
 _registered: dict[str, Task] = {}
@@ -92,7 +93,7 @@ def get_task(key: str) -> Task:
         return _on_plain_text(key)
     task = _RESERVED.get(key) or _registered.get(key)
     if task is None:
-        known = _RESERVED | _registered
+        known = [*_RESERVED, *_registered]
         near = difflib.get_close_matches(key, known, n=1)
         own = "describe one of your own in user_tasks"
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}; {own}"
