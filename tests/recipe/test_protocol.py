@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from transformers import AutoModel
@@ -153,8 +153,9 @@ def test_a_study_that_is_killed_goes_on_and_reports_what_an_uninterrupted_one_wo
     while not (folder / "runs" / "tasks_01" / "finished.json").is_file():
         assert process.poll() is None, process.output
         time.sleep(0.05)
+    begun = psutil.Process(process.pid).children(recursive=True)
     process.kill()
-    subprocess.run(["pkill", "-KILL", "-f", str(tmp_path)])  # the run that it had begun
+    assert begun and not psutil.wait_procs(begun, timeout=30)[1], "the run that it had begun ends with it"
     first = (folder / "runs" / "tasks_01" / "metrics.jsonl").stat().st_mtime_ns
     said = run_forked("recipe/study.py", str(study_yaml))
     assert (folder / "runs" / "tasks_01" / "metrics.jsonl").stat().st_mtime_ns == first, "what is done is skipped"
