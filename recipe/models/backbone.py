@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM
+from transformers import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING, MODEL_MAPPING, AutoConfig
 from transformers.configuration_utils import PretrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.bart.modeling_bart import shift_tokens_right
@@ -66,10 +66,7 @@ def load_backbone(name_or_folder: str, dropout: float | None = None) -> PreTrain
     try:
         config = AutoConfig.from_pretrained(name_or_folder, trust_remote_code=False)
         _prepare(config, dropout)
-        architecture = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModel
-        model = architecture.from_pretrained(
-            name_or_folder, config=config, torch_dtype=torch.float32, trust_remote_code=False
-        )
+        model = _architecture(config).from_pretrained(name_or_folder, config=config, torch_dtype=torch.float32)
     except (OSError, ValueError) as error:
         if isinstance(error, BackboneError):
             raise BackboneError(f"backbone {name_or_folder!r}: {error}") from error
@@ -106,8 +103,7 @@ def build_backbone(
     options |= _vocabulary_options(kind, tokenizer)
     built = AutoConfig.for_model(kind, **options)
     _prepare(built, dropout)
-    architecture = AutoModelForSeq2SeqLM if built.is_encoder_decoder else AutoModel
-    return _for_training(architecture.from_config(built, torch_dtype=torch.float32, trust_remote_code=False))
+    return _for_training(_architecture(built)(built))
 
 
 def build_backbone_like(config: Mapping[str, Any]) -> PreTrainedModel:
@@ -117,8 +113,13 @@ def build_backbone_like(config: Mapping[str, Any]) -> PreTrainedModel:
         config: All of a Hugging Face configuration, as a backbone of this recipe saved it.
     """
     built = AutoConfig.for_model(**config)
-    architecture = AutoModelForSeq2SeqLM if built.is_encoder_decoder else AutoModel
-    return _for_training(architecture.from_config(built, torch_dtype=torch.float32, trust_remote_code=False))
+    return _for_training(_architecture(built)(built))
+
+
+def _architecture(config: PretrainedConfig) -> type[PreTrainedModel]:
+    # AutoModel would import every model there is to find it, which takes seconds.
+    known = MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING if config.is_encoder_decoder else MODEL_MAPPING
+    return cast(type[PreTrainedModel], known[type(config)])
 
 
 def max_row_length(backbone: PreTrainedModel) -> int | None:

@@ -66,7 +66,8 @@ def _run_new(script: str, yaml: Path, log: Path, environment: Mapping[str, str],
 
 def _run_forked(script: str, yaml: Path, log: Path, environment: Mapping[str, str]) -> int:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["recipe.train", "recipe.finetune"])
+    late = ["pandas", "torch.utils.tensorboard"]  # Composer imports them when it needs them
+    context.set_forkserver_preload(["recipe.train", "recipe.finetune", *late])
     process = context.Process(target=_become, args=(script, str(yaml), str(log), environment, os.getcwd()))
     process.start()
     process.join()
