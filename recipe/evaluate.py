@@ -34,12 +34,13 @@ from recipe.tasks import get_task
 from recipe.yaml_keys import save_config
 
 
-def evaluate(config: ProtocolConfig, command: str) -> Path:
+def evaluate(config: ProtocolConfig, command: str, title: str | None = None) -> Path:
     """Runs what is not done yet of the protocol, and writes the report.
 
     Args:
         config: What to compare.
         command: Makes the report again; stands in it.
+        title: Of the report; default: the evaluation's name.
 
     Returns:
         The report's path.
@@ -58,7 +59,7 @@ def evaluate(config: ProtocolConfig, command: str) -> Path:
         raise ProcessError(outcome.errors[0])
     final = {trial.folder(root) for trial in outcome.runs}
     comparison = Comparison(
-        title=config.name,
+        title=title or config.name,
         tasks=[get_task(key) for key in config.tasks],
         starts=describe_starts(starts),
         runs=[Run(own, load_predictions(trial.folder(root)), trial.cell.label) for trial, own in outcome.runs.items()],

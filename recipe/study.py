@@ -40,7 +40,7 @@ def study(config: StudyConfig, command: str) -> Path:
     """
     runs = study_runs(config)
     prefinetune(runs, config.ranks or max(1, torch.cuda.device_count()))
-    return evaluate(study_evaluation(config, runs), command)
+    return evaluate(study_evaluation(config, runs), command, title=config.name)
 
 
 def prefinetune(runs: Mapping[str, TrainConfig], ranks: int) -> None:

@@ -102,10 +102,13 @@ def low_resource_chart(comparison: Comparison, findings: Findings) -> Chart | No
 
 
 def curves_chart(comparison: Comparison, findings: Findings) -> Chart | None:
-    """The primary metric during fine-tuning, a line for each seed; None without evaluations."""
+    """The primary metric during fine-tuning, a line for each seed; None where runs were scored at their end alone."""
     starts = [start.label for start in comparison.starts]
     panels = []
     for task in comparison.tasks:
+        runs = [run for start in starts for run in findings.runs.get((task.key, start), ())]
+        if all(len(run.result.curve) < 2 for run in runs):
+            continue
         rows = [
             {
                 "start": run.start,
@@ -114,12 +117,9 @@ def curves_chart(comparison: Comparison, findings: Findings) -> Chart | None:
                 "mean": rounded(value),
                 "score": percent(value),
             }
-            for start in starts
-            for run in findings.runs.get((task.key, start), ())
+            for run in runs
             for step, value in run.result.curve
         ]
-        if not rows:
-            continue
         pick = f"pick_{len(panels)}"
         encoding: dict[str, Any] = {
             "x": {"field": "step", "type": "quantitative", "title": "step"},

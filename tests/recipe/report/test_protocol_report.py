@@ -17,6 +17,7 @@ from recipe.protocol.comparison import Comparison, Run, Start
 from recipe.report.protocol import write_protocol_report
 from recipe.report.protocol.document import Chart, Heading, Table, as_markdown, as_page
 from recipe.report.protocol.paper import paper_tables
+from recipe.report.protocol.score_charts import curves_chart
 from recipe.report.protocol.write import report_blocks
 from recipe.tasks import get_task
 from recipe.tasks.metrics import build_metrics
@@ -325,6 +326,18 @@ def test_a_plain_comparison_has_only_the_charts_that_its_axes_allow() -> None:
     text = as_markdown(blocks)
     assert "over 1 task and 1 seed:" in text and "interval over seeds" not in text.split("## How to read it")[0]
     assert "missing" not in text.split("## How to read it")[0]
+
+
+def test_a_score_at_the_end_alone_is_no_learning_curve() -> None:
+    starts = (PLAIN, Start("pre-finetuned", "runs/all", tasks=24))
+    comparison = fake_comparison(["rte", "copa"], starts, quality, seeds=(1, 2), examples=20)
+    once = [
+        replace(run, result=replace(run.result, curve=run.result.curve[-1:])) if run.result.task == "rte" else run
+        for run in comparison.runs
+    ]
+    for runs, panels in ((once, ["copa, accuracy"]), ([run for run in once if run.result.task == "rte"], None)):
+        chart = curves_chart(replace(comparison, runs=runs), compare(replace(comparison, runs=runs)))
+        assert (chart and [panel["title"] for panel in chart.panels]) == panels
 
 
 def test_a_comparison_without_gains_says_so() -> None:
