@@ -8,7 +8,8 @@
 For each task, start and share of the training data every combination of learning rate, Adam epsilon and dropout is
 tried with the first seed; the one that is best on the validation split runs with all seeds. Everything goes to
 runs/eval/<name>/, report.html and report.md among it. The same command continues what was interrupted, and the same
-command on another machine that sees the folder takes a part of the work. Every key is explained below.
+command on another machine that sees the folder, or has the same bucket=s3://..., takes a part of the work. Every key is
+explained below.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ def evaluate(config: ProtocolConfig, command: str, title: str | None = None) -> 
         ConfigError: There is nothing to compare.
         CheckpointError: A run to start from has not trained.
         ProcessError: No fine-tuning run succeeded. Where some did, the report says which are missing.
+        BucketError: The bucket that machines share cannot be reached.
     """
     starts = name_starts(config)
     cells = list_cells(config, {label: exported_start(start) for label, start in starts.items()})

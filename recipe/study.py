@@ -6,7 +6,7 @@
 
 Every run is made by recipe/train.py, then recipe/evaluate.py compares them all with the backbone they began with. What
 is done is skipped and what was interrupted continues; the same command on another machine that sees the folder
-runs/studies/<name> takes a part of the work. Every key is explained below.
+runs/studies/<name>, or has the same bucket=s3://..., takes a part of the work. Every key is explained below.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 
-from recipe.config import TrainConfig
+from recipe.checkpoint_store import RunStore
+from recipe.config import TrainConfig, load_config
 from recipe.evaluate import describe, evaluate
+from recipe.protocol.bucket import fetch_finished
+from recipe.protocol.claims import Taken, claim
 from recipe.protocol.command import compare_command
 from recipe.protocol.process import run_script
 from recipe.protocol.steps import expected_steps
 from recipe.protocol.study_config import NestedTasks, StudyConfig, load_study_config, study_evaluation, study_runs
 from recipe.report.files import write_text
 from recipe.report.markdown import markdown_table
-from recipe.run_folder import FINISHED
+from recipe.run_folder import CONFIG, FINISHED, check_continuation
 from recipe.yaml_keys import save_config
 
 
@@ -37,32 +39,51 @@ def study(config: StudyConfig, command: str) -> Path:
 
     Raises:
         ProcessError: A pre-finetuning run failed, or every fine-tuning run did.
+        RunFolderError: A pre-finetuning run that is there was made with other settings.
+        BucketError: The bucket that machines share cannot be reached.
     """
     runs = study_runs(config)
-    prefinetune(runs, config.ranks or max(1, torch.cuda.device_count()))
+    shared = f"{config.bucket}/{config.name}" if config.bucket else None
+    prefinetune(runs, config.ranks or max(1, torch.cuda.device_count()), shared)
     return evaluate(study_evaluation(config, runs), command, title=config.name)
 
 
-def prefinetune(runs: Mapping[str, TrainConfig], ranks: int) -> None:
+def prefinetune(runs: Mapping[str, TrainConfig], ranks: int, shared: str | None = None) -> None:
     """Runs one after another what no other process is at, then waits for the others'.
+
+    Args:
+        runs: By name.
+        ranks: Of each.
+        shared: The study's URL, where machines that do not share its folder claim runs and find what is finished.
 
     Raises:
         ProcessError: One of them failed.
+        RunFolderError: One that is there was made with other settings.
+        BucketError: The bucket cannot be reached.
     """
     waiting = dict(runs)
     for wait in (False, True):
         for name, run in list(waiting.items()):
             folder = Path(run.runs) / name
-            yaml = folder / "train.yaml"
-            write_text(yaml, save_config(run))
             try:
-                with FileLock(folder / ".lock", timeout=-1 if wait else 0):
-                    if not (folder / FINISHED).is_file():
+                with claim(folder, RunStore(f"{shared}/claims", name) if shared else None, wait):
+                    if shared and not (folder / FINISHED).is_file():
+                        fetch_finished(RunStore(f"{shared}/runs", name), folder)
+                    if not _is_finished(folder, run):
+                        yaml = folder / "train.yaml"
+                        write_text(yaml, save_config(run))
                         print(f"pre-finetuning {name}: see {yaml.with_suffix('.log')}", flush=True)
                         run_script("train.py", yaml, ranks)
                 del waiting[name]
-            except Timeout:
+            except Taken:
                 continue
+
+
+def _is_finished(folder: Path, run: TrainConfig) -> bool:
+    if not (folder / FINISHED).is_file():
+        return False
+    check_continuation(folder, run)
+    return load_config(folder / CONFIG).max_duration == run.max_duration
 
 
 def describe_study(config: StudyConfig) -> str:
@@ -74,7 +95,7 @@ def describe_study(config: StudyConfig) -> str:
             f"{len(run.tasks)}",
             run.data.strategy.value,
             expected_steps(run.tasks, run.data, run.max_duration),
-            "done" if (Path(run.runs) / name / FINISHED).is_file() else "",
+            "done" if _is_finished(Path(run.runs) / name, run) else "",
         )
         for name, run in runs.items()
     ]

@@ -28,13 +28,20 @@ _PRELOADED = ("recipe.train", "recipe.finetune", "data_prep.run")
 
 
 class Forked:
-    """``python <script> <arguments>`` (or ``-m <module>``) in the repository's root."""
+    """``python <script> <arguments>`` (or ``-m <module>``), by default in the repository's root."""
 
-    def __init__(self, program: str, *arguments: str, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, program: str, *arguments: str, environment: Mapping[str, str] = os.environ, working: Path = ROOT
+    ) -> None:
         server, folder = _server()
         self._folder = Path(folder.name)
         assert server.stdin and server.stdout
-        request = {"program": program, "arguments": arguments, "environment": dict(environment)}
+        request = {
+            "program": program,
+            "arguments": arguments,
+            "environment": dict(environment),
+            "working": str(working),
+        }
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         self.pid = int(server.stdout.readline())
@@ -142,12 +149,13 @@ def _serve(folder: Path) -> None:
         print(pid, flush=True)
 
 
-def _become(folder: Path, program: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+def _become(folder: Path, program: str, arguments: Sequence[str], environment: Mapping[str, str], working: str) -> None:
     output, nothing = os.open(_output(folder, os.getpid()), os.O_CREAT | os.O_WRONLY), os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(source, target)
     os.environ.clear()
     os.environ.update(environment)
+    os.chdir(working)
     sys.argv = [program, *arguments]
     if program.endswith(".py"):
         runpy.run_path(program, run_name="__main__")

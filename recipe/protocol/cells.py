@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from queue import SimpleQueue
+from random import Random
 from threading import Event
 
 import torch
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from recipe.checkpoint_store import RunStore
+from recipe.protocol.claims import Taken, claim
 from recipe.protocol.config import ProtocolConfig, hyperparameters
 from recipe.protocol.process import ProcessError
 from recipe.protocol.result import FinetuneResult
@@ -51,8 +53,8 @@ def count_trials(config: ProtocolConfig) -> int:
 def run_cells(cells: Sequence[Cell], root: Path, config: ProtocolConfig) -> Outcome:
     """Runs what is not done yet, as many cells side by side as there are devices for.
 
-    A cell that another process is at, here or on a machine that shares the folder, is left to it and waited for at the
-    end. A cell that fails stops no other.
+    A cell that another process is at, here or on a machine that shares the folder or the bucket, is left to it and
+    waited for at the end. A cell that fails stops no other.
     """
     outcome, stopping = Outcome(), Event()
     slots = _slots(config)
@@ -72,16 +74,16 @@ def run_cells(cells: Sequence[Cell], root: Path, config: ProtocolConfig) -> Outc
                 shown.add(trial)
 
         def run_cell(cell: Cell, wait: bool) -> dict[Trial, FinetuneResult] | None:
-            folder = cell.folder(root)
-            folder.mkdir(parents=True, exist_ok=True)
+            claims = RunStore(f"{config.bucket}/{config.name}/claims", cell.name) if config.bucket else None
             try:
-                with FileLock(folder / ".lock", timeout=-1 if wait else 0):
+                with claim(cell.folder(root), claims, wait):
                     return search(cell, root, config, run)
-            except Timeout:
+            except Taken:
                 return None
 
         try:
-            waiting = list(cells)
+            # Machines that begin together and claim in the same order would take the same.
+            waiting = Random().sample(cells, len(cells)) if config.bucket else list(cells)
             for wait in (False, True):
                 futures = {pool.submit(run_cell, cell, wait): cell for cell in waiting}
                 waiting = []

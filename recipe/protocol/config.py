@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from omegaconf import MISSING, OmegaConf
 
+from recipe.data.objects import BUCKETS, is_bucket
 from recipe.protocol.finetune_config import FinetuneConfig, parse_finetune_config
 from recipe.tasks import UnknownTask, get_task
 from recipe.yaml_keys import ConfigError, parse_keys, read_keys
@@ -40,6 +41,8 @@ class ProtocolConfig:
     # Name of the evaluation and of its folder under `folder`.
     name: str = MISSING
     folder: str = "runs/eval"
+    # Machines that do not share that folder take from one another what is done at this URL: s3://<bucket>/eval
+    bucket: Optional[str] = None
     # A pre-finetuning run to compare with the backbone that it started from; or say all `starts`.
     run: Optional[str] = None
     # Name -> Hub name, folder or run. The first one is what the others are compared with.
@@ -75,6 +78,7 @@ def parse_protocol_config(given: Any, where: str) -> ProtocolConfig:
     points = hyperparameters(config.search)
     if not (config.tasks and config.seeds and config.fractions and points):
         raise ConfigError(f"{where}: tasks, seeds, fractions and the lists of search must each name at least one")
+    check_bucket(config.bucket, where)
     if config.run is not None and config.starts:
         raise ConfigError(f"{where}: give either run (compared with its own backbone) or starts, not both")
     checked = [(task, points[0]) for task in config.tasks] + [(config.tasks[0], point) for point in points[1:]]
@@ -86,6 +90,12 @@ def parse_protocol_config(given: Any, where: str) -> ProtocolConfig:
         except UnknownTask as error:
             raise ConfigError(f"{where}: per_task: {error}") from None
     return config
+
+
+def check_bucket(url: str | None, where: str) -> None:
+    """Raises :class:`ConfigError` unless it is of a bucket that can be listed and written, or none."""
+    if url is not None and not is_bucket(url):
+        raise ConfigError(f"{where}: bucket: {url!r} is no bucket: expected {BUCKETS}")
 
 
 def hyperparameters(search: SearchConfig) -> list[dict[str, Optional[float]]]:

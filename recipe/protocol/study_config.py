@@ -11,7 +11,7 @@ from typing import Any, Optional, cast
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from recipe.config import TrainConfig, parse_config
-from recipe.protocol.config import ProtocolConfig, parse_protocol_config
+from recipe.protocol.config import ProtocolConfig, check_bucket, parse_protocol_config
 from recipe.yaml_keys import ConfigError, parse_keys, read_keys
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
@@ -37,6 +37,8 @@ class StudyConfig:
     # Name of the study and of its folder under `folder`.
     name: str = MISSING
     folder: str = "runs/studies"
+    # Machines that do not share that folder take from one another what is done at this URL: s3://<bucket>/studies
+    bucket: Optional[str] = None
     # YAML of the pre-finetuning run that all are made of, and keys of it that differ in all of them.
     base: str = MISSING
     overrides: dict[str, Any] = field(default_factory=dict)
@@ -49,7 +51,8 @@ class StudyConfig:
     starts: dict[str, str] = field(default_factory=dict)
     # Ranks of a pre-finetuning run. Default: all GPUs.
     ranks: Optional[int] = None
-    # Keys of the evaluation (recipe/evaluate.py --help) except name, folder, run and starts: those are the study's.
+    # Keys of the evaluation (recipe/evaluate.py --help) except name, folder, bucket, run and starts: those are the
+    # study's.
     evaluation: dict[str, Any] = field(default_factory=dict)
 
 
@@ -60,6 +63,7 @@ def load_study_config(path: str | Path, overrides: Sequence[str] = ()) -> StudyC
         ConfigError: With the key at fault.
     """
     config = parse_keys(read_keys(path, overrides), StudyConfig, str(path))
+    check_bucket(config.bucket, str(path))
     if bool(config.variants) == (config.nested_tasks is not None):
         raise ConfigError(f"{path}: give either variants or nested_tasks: they are the runs to compare")
     study_evaluation(config, study_runs(config))
@@ -77,6 +81,8 @@ def study_runs(config: StudyConfig) -> dict[str, TrainConfig]:
     if config.nested_tasks is not None:
         variants = _nested(config.nested_tasks, list(base["tasks"]))
     own = {"runs": str(Path(config.folder) / config.name / "runs")}
+    if config.bucket:
+        own["checkpoint_store"] = f"{config.bucket}/{config.name}/runs"
     return {
         name: parse_config(OmegaConf.merge(base, keys, own, {"run_name": name}), f"variant {name} of {config.name}")
         for name, keys in variants.items()
@@ -94,7 +100,12 @@ def study_evaluation(config: StudyConfig, runs: dict[str, TrainConfig]) -> Proto
     for name in references.keys() & runs.keys():
         raise ConfigError(f"{config.name}: starts.{name}: a run of the study has this name; choose another")
     starts = references | {name: str(Path(run.runs) / name) for name, run in runs.items()}
-    own = {"name": "evaluation", "folder": str(Path(config.folder) / config.name), "starts": starts}
+    own = {
+        "name": "evaluation",
+        "folder": str(Path(config.folder) / config.name),
+        "bucket": config.bucket and f"{config.bucket}/{config.name}",
+        "starts": starts,
+    }
     for key in (*own, "run"):
         if key in config.evaluation:
             raise ConfigError(f"{config.name}: evaluation.{key}: the study sets it")

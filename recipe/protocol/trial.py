@@ -9,6 +9,8 @@ from typing import Optional
 
 from omegaconf import OmegaConf
 
+from recipe.checkpoint_store import RunStore
+from recipe.protocol.bucket import fetch_result, store_result
 from recipe.protocol.config import ProtocolConfig, finetune_config
 from recipe.protocol.finetune_config import FinetuneConfig, parse_finetune_config
 from recipe.protocol.process import ProcessError, run_script
@@ -35,9 +37,14 @@ class Cell:
     start: str
     fraction: float
 
+    @property
+    def name(self) -> str:
+        """Of its folder in the evaluation's."""
+        return f"{self.task}/{self.label}/{self.fraction:g}"
+
     def folder(self, root: Path) -> Path:
         """Where its runs are."""
-        return root / self.task / self.label / f"{self.fraction:g}"
+        return root / self.name
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,8 @@ def finished_trials(cell: Cell, root: Path) -> list[tuple[Path, FinetuneResult]]
 def run_trial(trial: Trial, root: Path, config: ProtocolConfig, devices: Sequence[int] = ()) -> FinetuneResult:
     """The trial's result: read if it is there, else made by ``recipe/finetune.py``, which continues an interrupted run.
 
+    Where machines share a bucket it is looked for there, too, and stored there.
+
     Args:
         trial: What to run.
         root: Folder of the evaluation.
@@ -78,6 +87,7 @@ def run_trial(trial: Trial, root: Path, config: ProtocolConfig, devices: Sequenc
 
     Raises:
         ProcessError: It ended without a result, or the result that is there was made with other settings.
+        BucketError: The bucket cannot be reached.
     """
     folder, cell = trial.folder(root), trial.cell
     own = finetune_config(
@@ -91,6 +101,9 @@ def run_trial(trial: Trial, root: Path, config: ProtocolConfig, devices: Sequenc
         run_name=trial.name,
     )
     yaml = folder / "finetune.yaml"
+    shared = config.bucket and RunStore(f"{config.bucket}/{config.name}", f"{cell.name}/{trial.name}")
+    if shared and not trial.is_done(root):
+        fetch_result(shared, folder)
     if trial.is_done(root):
         _check_settings(yaml, own)
         result = load_result(folder)
@@ -98,6 +111,8 @@ def run_trial(trial: Trial, root: Path, config: ProtocolConfig, devices: Sequenc
             return result
     write_text(yaml, save_config(own))
     run_script("finetune.py", yaml, config.ranks, devices)
+    if shared:
+        store_result(shared, folder)
     return load_result(folder)
 
 

@@ -25,6 +25,8 @@ from recipe.protocol.search import search
 from recipe.protocol.starts import name_starts
 from recipe.protocol.study_config import load_study_config, study_evaluation, study_runs
 from recipe.protocol.trial import Cell, Trial, run_trial
+from recipe.run_folder import RunFolderError
+from recipe.study import prefinetune
 from recipe.yaml_keys import ConfigError, save_config
 from tests.processes import ROOT, Forked, run_forked
 from tests.tiny_run import save_tiny
@@ -205,6 +207,20 @@ def test_a_study_says_what_its_runs_are_compared_with(study_yaml: Path, tmp_path
     assert list(starts) == ["mini", "prefinetuned", "tasks_01", "tasks_02", "tuned"]
     with pytest.raises(ConfigError, match=r"scale: starts\.tasks_01: a run of the study has this name"):
         study_evaluation(replace(config, starts={"tasks_01": "models/mini"}), runs)
+
+
+def test_a_run_made_with_other_settings_is_never_reused(tmp_path: Path, study_yaml: Path):
+    runs = study_runs(load_study_config(study_yaml))
+    for name, run in runs.items():
+        folder = Path(run.runs) / name
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(save_config(run))
+        (folder / "finished.json").write_text("{}")
+    prefinetune(runs, ranks=1)
+    assert not list(tmp_path.rglob("train.log"))
+    config = load_study_config(study_yaml, ["overrides.optimizer={lr: 1e-2}"])
+    with pytest.raises(RunFolderError, match=r"tasks_01 holds a run with optimizer\.lr=2e-05, now it is 0\.01"):
+        prefinetune(study_runs(config), ranks=1)
 
 
 def test_a_result_made_with_other_settings_is_never_reused(tmp_path: Path):

@@ -1,0 +1,87 @@
+"""Finished runs in a bucket, where machines that share no folder find one another's.
+
+    <bucket>/<evaluation>/<task>/<start>/<share of the data>/<run>/finetune.yaml  predictions.parquet  result.json
+    <bucket>/<evaluation>/claims/<task>/<start>/<share of the data>/
+    <bucket>/<study>/runs/<run>/    as recipe.checkpoint_store has it
+    <bucket>/<study>/claims/<run>/
+
+A run's result is stored last: where it is, the run is finished.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from recipe.checkpoint import BEST, CHECKPOINTS
+from recipe.checkpoint_store import RunStore, stored_checkpoints
+from recipe.data.objects import explain
+from recipe.errors import UserError
+from recipe.protocol.result import PREDICTIONS, RESULT, TEST_PREDICTIONS
+from recipe.run_folder import CONFIG, FINISHED, METRICS
+
+_FILES = ("finetune.yaml", PREDICTIONS, TEST_PREDICTIONS)
+
+
+class BucketError(UserError):
+    """A bucket that cannot be reached or written."""
+
+
+@contextmanager
+def explained(store: RunStore) -> Iterator[None]:
+    """Within it what goes wrong is the bucket's fault, and said with what to do about it."""
+    try:
+        yield
+    except Exception as error:  # every cloud's client has exceptions of its own
+        raise BucketError(explain(store.url, error)) from error
+
+
+def fetch_result(store: RunStore, folder: Path) -> None:
+    """Gets a fine-tuning run that another machine has finished, if one has.
+
+    Raises:
+        BucketError: It cannot be looked for.
+    """
+    with explained(store):
+        names = store.names()
+        if RESULT in names:
+            for name in (*_FILES, RESULT):
+                if name in names:
+                    store.fetch(name, folder)
+
+
+def fetch_finished(store: RunStore, run: Path) -> None:
+    """Gets a pre-finetuning run that another machine has finished, if one has: of its checkpoints the best or newest.
+
+    Args:
+        store: The run's objects.
+        run: Its folder.
+
+    Raises:
+        BucketError: It cannot be looked for.
+    """
+    with explained(store):
+        names = store.names()
+        if FINISHED in names:
+            best, stored = f"{CHECKPOINTS}/{BEST}", stored_checkpoints(names)
+            checkpoint = [best] if best in names else stored[list(stored)[-1]]
+            for name in (CONFIG, METRICS, *checkpoint, FINISHED):
+                store.fetch(name, run)
+
+
+def store_result(store: RunStore, folder: Path) -> None:
+    """Stores a finished fine-tuning run for the other machines; the folder keeps it, too.
+
+    Raises:
+        BucketError: It cannot be stored.
+    """
+    with explained(store):
+        for names in (_FILES, (RESULT,)):
+            with TemporaryDirectory() as copies:
+                for name in names:
+                    if (folder / name).is_file():
+                        shutil.copyfile(folder / name, Path(copies) / name)
+                store.put(Path(copies))
