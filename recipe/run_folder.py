@@ -100,7 +100,12 @@ class RunFolder:
         """Writes ``finished.json``, what the run has seen: whoever starts from a run can tell that it is complete."""
         if dist.get_global_rank() == 0:
             time = state.timestamp
-            seen = {"steps": int(time.batch), "examples": int(time.sample), "tokens": int(time.token)}
+            seen = {
+                "steps": int(time.batch),
+                "examples": int(time.sample),
+                "tokens": int(time.token),
+                "seconds": round(time.total_wct.total_seconds(), 1) if time.total_wct else None,
+            }
             write_text(self.path / FINISHED, json.dumps(seen) + "\n")
 
     def _write_config(self) -> None:

@@ -15,6 +15,23 @@ class ComparisonError(UserError):
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a finished pre-finetuning run has cost.
+
+    Attributes:
+        steps: Optimiser steps.
+        examples: Each as often as it was trained on.
+        tokens: Of them, without padding.
+        seconds: Of training and its evaluations; None: not recorded.
+    """
+
+    steps: int
+    examples: int
+    tokens: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class Start:
     """Weights that fine-tuning starts from.
 
@@ -25,6 +42,7 @@ class Start:
         tasks: How many tasks it was pre-finetuned on, 0 for the plain backbone; None: not told.
         strategy: Batching strategy of its pre-finetuning, where strategies are compared.
         unfinished: What is missing of its pre-finetuning, e.g. "stopped at step 400 of 1,000"; None: nothing.
+        seen: In its pre-finetuning; None: not told.
     """
 
     label: str
@@ -33,6 +51,7 @@ class Start:
     tasks: int | None = None
     strategy: str | None = None
     unfinished: str | None = None
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True)

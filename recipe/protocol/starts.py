@@ -12,7 +12,7 @@ import yaml
 
 from recipe.checkpoint import CHECKPOINTS, CheckpointError, find_checkpoint
 from recipe.models import HEADS_JSON
-from recipe.protocol.comparison import Start
+from recipe.protocol.comparison import Seen, Start
 from recipe.protocol.config import ProtocolConfig
 from recipe.run_folder import CONFIG, FINISHED
 from recipe.yaml_keys import ConfigError
@@ -63,6 +63,7 @@ def _describe(label: str, source: str, reference: bool) -> Start:
             tasks=len(config["tasks"]),
             strategy=config["data"]["strategy"].lower(),
             unfinished=_unfinished(Path(source), config),
+            seen=_seen(Path(source)),
         )
     heads = Path(source) / HEADS_JSON
     if heads.is_file():
@@ -75,6 +76,10 @@ def _unfinished(run: Path, config: Mapping[str, Any]) -> str | None:
         return None
     checkpoint = find_checkpoint(run, "latest")
     return f"its last checkpoint is {checkpoint.name}, it was to train for {config['max_duration']}"
+
+
+def _seen(run: Path) -> Seen | None:
+    return Seen(**json.loads((run / FINISHED).read_text(encoding="utf-8"))) if (run / FINISHED).is_file() else None
 
 
 def _is_run(start: str) -> bool:

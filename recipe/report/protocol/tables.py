@@ -102,6 +102,22 @@ def start_table(comparison: Comparison) -> Table:
     return Table(("start", "role", "tasks", "strategy", "weights", "state"), rows, "llrlll")
 
 
+def pretraining_table(comparison: Comparison) -> Table | None:
+    """What the starts' pre-finetuning has cost; None where that is told of none."""
+    rows = [
+        Row(
+            [
+                start.label,
+                *(f"{value:,}" for value in (start.seen.steps, start.seen.examples, start.seen.tokens)),
+                NONE if start.seen.seconds is None else f"{start.seen.seconds / 3600:.2f}",
+            ]
+        )
+        for start in comparison.starts
+        if start.seen is not None
+    ]
+    return Table(("pre-finetuning of", "steps", "examples", "tokens", "hours"), rows, "lrrrr") if rows else None
+
+
 def cost_table(comparison: Comparison) -> Table:
     """Training examples, tokens and hours by start, the search's and all together."""
     everything = [run.result for run in comparison.runs] + list(comparison.search)
@@ -143,7 +159,7 @@ def cost_sentence(comparison: Comparison) -> str:
     trials = f" and {counted(len(comparison.search), 'trial')} of the search" if comparison.search else ""
     return (
         f"Fine-tuning and its evaluations: {counted(len(comparison.runs), 'run')}{trials}. Examples count each time "
-        "that they are trained on, tokens without padding. Pre-finetuning is not in here."
+        "that they are trained on, tokens without padding."
     )
 
 

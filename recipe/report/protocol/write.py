@@ -57,6 +57,8 @@ def report_blocks(comparison: Comparison, findings: Findings) -> list[Block]:
     blocks += _figures(comparison, findings)
     blocks += [Heading(2, "What was compared"), tables.start_table(comparison)]
     blocks += [Heading(2, "Cost"), Text(tables.cost_sentence(comparison)), tables.cost_table(comparison)]
+    if (pretraining := tables.pretraining_table(comparison)) is not None:
+        blocks += [Text("What was spent before, on the starts that a run of this recipe made:"), pretraining]
     blocks += [Heading(2, "Make it again"), Code(comparison.command)]
     blocks += [
         Details("Configuration", [Code(comparison.configuration)]),
