@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from recipe.protocol.compare import Findings
+from recipe.protocol.compare import Findings, Spread, spread
 from recipe.protocol.comparison import Comparison, Start
 from recipe.report.numbers import percent
 from recipe.report.plot import COLOURS, GREY
@@ -69,11 +69,11 @@ def low_resource_chart(comparison: Comparison, findings: Findings) -> Chart | No
                 "start": start,
                 "fraction": part,
                 "share": f"{100 * part:g} %",
-                "mean": rounded(spread.mean),
-                "score": percent(spread.mean),
-                "seeds": spread.seeds,
+                "mean": rounded(found.mean),
+                "score": percent(found.mean),
+                "seeds": found.seeds,
             }
-            for (start, part), spread in sorted(cells.items())
+            for (start, part), found in sorted(cells.items())
         ]
         low, high = (pick(value["mean"] for value in values) for pick in (min, max))
         for value in values:
@@ -149,25 +149,42 @@ def curves_chart(comparison: Comparison, findings: Findings) -> Chart | None:
 def _by_task(
     comparison: Comparison, findings: Findings, starts: Sequence[Start]
 ) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Panels' names and rows, one for each start (without numbers where there are no runs); the mean of the tasks first
-    if every start has them all."""
-    panels = []
-    for task in comparison.tasks:
-        rows: list[dict[str, Any]] = []
-        for start in starts:
-            row: dict[str, Any] = {"start": start.label}
-            spread = findings.spread(task.key, start.label)
-            if spread is not None:
-                deviation = spread.deviation or 0.0
-                row |= {"mean": rounded(spread.mean), "score": percent(spread.mean), "seeds": spread.seeds}
-                row |= {"low": rounded(spread.mean - deviation), "high": rounded(spread.mean + deviation)}
-            rows.append(row)
-        panels.append((f"{task.key}, {task.primary_metric}", rows))
-    if len(panels) > 1 and all("mean" in row for _, rows in panels for row in rows):
-        means = [fmean(rows[index]["mean"] for _, rows in panels) for index in range(len(starts))]
-        first = [
-            {"start": start.label, "mean": mean, "low": mean, "high": mean, "score": f"{mean:.1f}"}
-            for start, mean in zip(starts, means, strict=True)
-        ]
-        panels.insert(0, (MEAN, first))
+    """Panels' names and rows, one for each start (without numbers where there are no runs).
+
+    The mean of the tasks comes first, if every start has them all with a common seed.
+    """
+    panels = [
+        (
+            f"{task.key}, {task.primary_metric}",
+            [_row(start, findings.spread(task.key, start.label)) for start in starts],
+        )
+        for task in comparison.tasks
+    ]
+    means = [_mean_of_tasks(comparison, findings, start) for start in starts]
+    if len(panels) > 1 and None not in means:
+        panels.insert(0, (MEAN, [_row(start, mean) for start, mean in zip(starts, means, strict=True)]))
     return panels
+
+
+def _row(start: Start, found: Spread | None) -> dict[str, Any]:
+    if found is None:
+        return {"start": start.label}
+    deviation = found.deviation or 0.0
+    return {
+        "start": start.label,
+        "mean": rounded(found.mean),
+        "score": percent(found.mean),
+        "seeds": found.seeds,
+        "low": rounded(found.mean - deviation),
+        "high": rounded(found.mean + deviation),
+    }
+
+
+def _mean_of_tasks(comparison: Comparison, findings: Findings, start: Start) -> Spread | None:
+    """Over the seeds that have all tasks; None where there is no such seed."""
+    scores = [
+        {run.result.seed: run.result.score for run in findings.runs.get((task.key, start.label), ())}
+        for task in comparison.tasks
+    ]
+    seeds = sorted(set.intersection(*map(set, scores)))
+    return spread([fmean(own[seed] for own in scores) for seed in seeds]) if seeds else None

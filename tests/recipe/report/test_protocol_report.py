@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from statistics import fmean, stdev
 
 import pytest
 from matplotlib.image import imread
@@ -192,11 +194,19 @@ def test_charts_show_the_gains_that_were_found(report: Path, findings: Findings)
         assert shown[cell]["examples_high"] == pytest.approx(100 * gain.over_examples[1], abs=0.006)
 
 
-def test_figure_1_has_a_point_for_each_number_of_tasks(report: Path) -> None:
+def test_figure_1_has_a_point_for_each_number_of_tasks(comparison: Comparison, report: Path) -> None:
     text = report.read_text()
     panels = [spec for spec in Page(text).specs if "layer" in spec and "tasks in pre-finetuning" in json.dumps(spec)]
     assert [panel["title"] for panel in panels] == ["mean of the tasks", "rte, accuracy", "copa, accuracy", "squad, f1"]
     assert [[row["tasks"] for row in panel["data"]["values"]] for panel in panels] == [[0, 5, 20]] * 4
+    scores: dict[int, list[float]] = defaultdict(list)
+    for run in comparison.runs:
+        if run.start == "5 tasks" and run.result.fraction == 1:
+            scores[run.result.seed].append(100 * run.result.score)
+    means = [fmean(own) for own in scores.values()]
+    shown = panels[0]["data"]["values"][1]
+    assert shown["mean"] == pytest.approx(fmean(means), abs=0.006)
+    assert shown["high"] - shown["mean"] == pytest.approx(stdev(means), abs=0.011)
 
 
 def test_starts_that_share_a_number_of_tasks_make_no_figure_1() -> None:
