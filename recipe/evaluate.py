@@ -18,11 +18,16 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from recipe.data.manifest import TRAINING_SPLITS, Manifest
+from recipe.data.store import open_manifests
+from recipe.data.tokenizer import load_tokenizer
+from recipe.errors import UserError
 from recipe.export import exported_start
 from recipe.protocol.cells import count_trials, list_cells, run_cells
 from recipe.protocol.command import compare_command
 from recipe.protocol.comparison import Comparison, Run
 from recipe.protocol.config import ProtocolConfig, SearchConfig, finetune_config, hyperparameters, load_protocol_config
+from recipe.protocol.finetune_config import FinetuneConfig
 from recipe.protocol.process import ProcessError
 from recipe.protocol.result import load_predictions
 from recipe.protocol.starts import describe_starts, name_starts
@@ -67,10 +72,25 @@ def evaluate(config: ProtocolConfig, command: str, title: str | None = None) -> 
         runs=[Run(own, load_predictions(trial.folder(root)), trial.cell.label) for trial, own in outcome.runs.items()],
         configuration=save_config(config),
         command=command,
+        data=_data(config, cells[0].start),
         missing=outcome.errors,
         search=[own for cell in cells for folder, own in finished_trials(cell, root) if folder not in final],
     )
     return write_protocol_report(root, comparison)
+
+
+def _data(config: ProtocolConfig, start: str) -> list[Manifest]:
+    """Of each stream that was read, in shards of the start's tokenizer."""
+    manifests = []
+    for task in config.tasks:
+        own = _example(config, task)
+        try:
+            tokenizer = load_tokenizer(own.tokenizer or start)
+            for split in (*TRAINING_SPLITS, "test") if own.score_test else TRAINING_SPLITS:
+                manifests += open_manifests(own.data.store, tokenizer, [task], split)
+        except UserError as error:  # finished runs can be reported where their data is not
+            print(f"the report's data card lacks {task}: {error}")
+    return manifests
 
 
 def describe(config: ProtocolConfig) -> str:
@@ -98,10 +118,14 @@ def describe(config: ProtocolConfig) -> str:
 
 
 def _steps(config: ProtocolConfig, key: str) -> str:
-    own = finetune_config(
-        config, key, "start", max(config.fractions), hyperparameters(config.search)[0], seed=1, runs="", run_name="run"
-    )
+    own = _example(config, key)
     return expected_steps([key], own.data, own.max_duration)
+
+
+def _example(config: ProtocolConfig, task: str) -> FinetuneConfig:
+    """One of a task's runs."""
+    point = hyperparameters(config.search)[0]
+    return finetune_config(config, task, "start", max(config.fractions), point, seed=1, runs="", run_name="run")
 
 
 def _hours(seconds: float) -> str:

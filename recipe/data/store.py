@@ -186,6 +186,15 @@ def open_labels(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[
     return {one.task.key: one.files.manifest.labels for one in opened}
 
 
+def open_manifests(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str], split: str) -> list[Manifest]:
+    """What the tasks' streams of a split say about themselves.
+
+    Raises:
+        StoreError: As :func:`open_store`.
+    """
+    return [one.files.manifest for one in _open_streams(store, tokenizer, tasks, split)]
+
+
 def check_labelled(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str], split: str) -> None:
     """Whether a split can be scored, told by the small files alone, before anything else is opened.
 

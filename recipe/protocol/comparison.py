@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from recipe.data.manifest import Manifest
 from recipe.errors import UserError
 from recipe.protocol.result import FinetuneResult, Predictions
 from recipe.tasks import Task
@@ -75,7 +76,7 @@ class Comparison:
         configuration: What the protocol was told, as YAML.
         command: Makes the report again.
         missing: Runs that should be there and are not, a line each.
-        data_card: Of the data, as Markdown.
+        data: What the streams that were read say about themselves.
         search: The search's trials: their cost is counted, their scores are not shown.
 
     Raises:
@@ -89,7 +90,7 @@ class Comparison:
     configuration: str
     command: str
     missing: Sequence[str] = ()
-    data_card: str | None = None
+    data: Sequence[Manifest] = ()
     search: Sequence[FinetuneResult] = ()
 
     def __post_init__(self) -> None:

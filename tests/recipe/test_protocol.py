@@ -165,6 +165,7 @@ def test_a_study_that_is_killed_goes_on_and_reports_what_an_uninterrupted_one_wo
     evaluation = folder / "evaluation"
     report = (evaluation / "report.md").read_text()
     assert report in said and report.startswith("# scale\n")
+    assert "| cb | train | " in report and "| cb | validation | " in report
     before = json.loads((folder / "runs" / "tasks_01" / "finished.json").read_text())
     assert f"| tasks\\_01 | 2 | {before['examples']} | {before['tokens']} | 0.00 |" in report.split("spent before")[1]
     for label in ("plain", "tasks_01", "tasks_02"):

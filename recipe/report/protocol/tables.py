@@ -12,6 +12,7 @@ from recipe.report.numbers import percent, points
 from recipe.report.protocol.document import Block, Heading, Row, Table, Text
 from recipe.report.protocol.numbers import NONE, counted, interval, mean_and_deviation, p_value
 from recipe.report.protocol.paper import PaperColumn, PaperTable, paper_source, paper_tables
+from recipe.tasks import get_task
 
 OURS, PAPERS = "run here", "paper"
 _BESIDE = (
@@ -100,6 +101,18 @@ def start_table(comparison: Comparison) -> Table:
         tasks = NONE if start.tasks is None else f"{start.tasks}"
         rows.append(Row([start.label, role, tasks, start.strategy or NONE, start.source, state]))
     return Table(("start", "role", "tasks", "strategy", "weights", "state"), rows, "llrlll")
+
+
+def data_table(comparison: Comparison) -> Table:
+    """The streams that were read."""
+    rows = []
+    for stream in comparison.data:
+        counts = (f"{value:,}" for value in (stream.written, stream.rows, stream.tokens, sum(stream.dropped.values())))
+        source = f"{stream.source}, {stream.source_split}"
+        licence = get_task(stream.task).origin.licence
+        rows.append(Row([stream.task, stream.split, *counts, source, stream.revision[:12], licence]))
+    counted_things = ("examples", "rows", "tokens", "dropped")
+    return Table(("task", "split", *counted_things, "read from", "revision", "licence"), rows, "llrrrrlll")
 
 
 def pretraining_table(comparison: Comparison) -> Table | None:

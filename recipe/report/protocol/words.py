@@ -34,6 +34,12 @@ TEST = (
     "and steps were chosen on the validation split, and gains and verdicts are told from it."
 )
 
+DATA = (
+    "The shards that fine-tuning and scoring read: all examples of a split, of which a run may take a part; tokens, "
+    "cut at the store's maximum length; source rows dropped, for reasons that the store's own card gives (`python -m "
+    "data_prep card`). Licences are the commonly stated ones and were not checked."
+)
+
 _VERDICTS = {
     Verdict.HELPED: "Helped",
     Verdict.HURT: "Hurt (negative transfer)",

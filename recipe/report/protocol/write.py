@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from recipe.protocol.compare import Findings, compare
@@ -64,8 +63,8 @@ def report_blocks(comparison: Comparison, findings: Findings) -> list[Block]:
         Details("Configuration", [Code(comparison.configuration)]),
         Details("Every run, with the settings that the search chose", [tables.run_table(comparison)]),
     ]
-    if comparison.data_card is not None:
-        blocks += [Details("Data card", [Text(_embedded(comparison.data_card))])]
+    if comparison.data:
+        blocks += [Details("Data card", [Text(words.DATA), tables.data_table(comparison)])]
     return blocks
 
 
@@ -92,8 +91,3 @@ def _figures(comparison: Comparison, findings: Findings) -> list[Block]:
         "Learning curves": score_charts.curves_chart(comparison, findings),
     }
     return [block for name, chart in figures.items() if chart is not None for block in (Heading(2, name), chart)]
-
-
-def _embedded(card: str) -> str:
-    """A card as a part of the report: below its headings, and without the pictures, which are files beside the card."""
-    return re.sub(r"^(#{1,4} )", r"##\1", re.sub(r"!\[[^\]]*\]\([^)]*\)\n*", "", card), flags=re.MULTILINE)
