@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import runpy
@@ -85,7 +86,10 @@ def _become(script: str, yaml: str, log: str, environment: Mapping[str, str], fo
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [script, yaml]
-    runpy.run_path(script, run_name="__main__")
+    try:
+        runpy.run_path(script, run_name="__main__")
+    finally:
+        atexit._run_exitfuncs()  # multiprocessing does not: shared memory would stay until the last run ends
 
 
 def _end_with_parent() -> None:
