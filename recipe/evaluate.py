@@ -15,6 +15,7 @@ explained below.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,16 +82,19 @@ def evaluate(config: ProtocolConfig, command: str, title: str | None = None) -> 
 
 def _data(config: ProtocolConfig, start: str) -> list[Manifest]:
     """Of each stream that was read, in shards of the start's tokenizer."""
-    manifests = []
+    together: dict[tuple[str, str, bool], list[str]] = defaultdict(list)  # a tokenizer takes long to load and to name
     for task in config.tasks:
         own = _example(config, task)
+        together[own.tokenizer or start, own.data.store, own.score_test].append(task)
+    manifests = []
+    for (tokenizer, store, test), tasks in together.items():
         try:
-            tokenizer = load_tokenizer(own.tokenizer or start)
-            for split in (*TRAINING_SPLITS, "test") if own.score_test else TRAINING_SPLITS:
-                manifests += open_manifests(own.data.store, tokenizer, [task], split)
+            loaded = load_tokenizer(tokenizer)
+            for split in (*TRAINING_SPLITS, "test") if test else TRAINING_SPLITS:
+                manifests += open_manifests(store, loaded, tasks, split)
         except UserError as error:  # finished runs can be reported where their data is not
-            print(f"the report's data card lacks {task}: {error}")
-    return manifests
+            print(f"the report's data card lacks {', '.join(tasks)}: {error}")
+    return sorted(manifests, key=lambda stream: stream.task)
 
 
 def describe(config: ProtocolConfig) -> str:

@@ -20,8 +20,9 @@ from recipe.checkpoint_store import RunStore
 from recipe.config import TrainConfig, load_config
 from recipe.evaluate import describe, evaluate
 from recipe.protocol.bucket import fetch_finished
-from recipe.protocol.claims import Taken, claim
+from recipe.protocol.claims import Taken, claim, claims_at
 from recipe.protocol.command import compare_command
+from recipe.protocol.config import shared_url
 from recipe.protocol.process import run_script
 from recipe.protocol.steps import expected_steps
 from recipe.protocol.study_config import NestedTasks, StudyConfig, load_study_config, study_evaluation, study_runs
@@ -43,8 +44,7 @@ def study(config: StudyConfig, command: str) -> Path:
         BucketError: The bucket that machines share cannot be reached.
     """
     runs = study_runs(config)
-    shared = f"{config.bucket}/{config.name}" if config.bucket else None
-    prefinetune(runs, config.ranks or max(1, torch.cuda.device_count()), shared)
+    prefinetune(runs, config.ranks or max(1, torch.cuda.device_count()), shared_url(config.bucket, config.name))
     return evaluate(study_evaluation(config, runs), command, title=config.name)
 
 
@@ -66,7 +66,7 @@ def prefinetune(runs: Mapping[str, TrainConfig], ranks: int, shared: str | None 
         for name, run in list(waiting.items()):
             folder = Path(run.runs) / name
             try:
-                with claim(folder, RunStore(f"{shared}/claims", name) if shared else None, wait):
+                with claim(folder, claims_at(shared, name), wait):
                     if shared and not (folder / FINISHED).is_file():
                         fetch_finished(RunStore(f"{shared}/runs", name), folder)
                     if not _is_finished(folder, run):

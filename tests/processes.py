@@ -36,12 +36,8 @@ class Forked:
         server, folder = _server()
         self._folder = Path(folder.name)
         assert server.stdin and server.stdout
-        request = {
-            "program": program,
-            "arguments": arguments,
-            "environment": dict(environment),
-            "working": str(working),
-        }
+        own = {"environment": dict(environment), "working": str(working)}
+        request = {"program": program, "arguments": arguments, **own}
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         self.pid = int(server.stdout.readline())

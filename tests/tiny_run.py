@@ -39,6 +39,39 @@ def save_tiny(folder: Path, tokenizer_folder: str) -> Path:
     return folder
 
 
+def write_tiny_study(root: Path, tokenizer_folder: str, store: str, **keys: Any) -> Path:
+    """The YAML of a study: pre-finetuning on one and on two tasks, two steps each, compared on CB.
+
+    Args:
+        root: Folder of the backbone, the base's YAML and this one.
+        tokenizer_folder: Of the tokenizer.
+        store: With CB and COPA.
+        keys: Others of the study, its name among them.
+    """
+    data = {"store": store, "step_examples": 16, "token_budget": 2048, "max_validation_examples": 8}
+    base = {
+        "backbone": {"name": str(save_tiny(root / "plain", tokenizer_folder))},
+        "tasks": ["cb", "copa"],
+        "data": data,
+        "max_duration": "2ba",
+        "logging": {"tensorboard": False, "progress_bar": False},
+    }
+    study = {
+        "base": str(root / "base.yaml"),
+        "nested_tasks": {"always": ["cb"], "sizes": [1, 2]},
+        "evaluation": {
+            "tasks": ["cb"],
+            "seeds": [1],
+            "search": {"lr": [1e-3]},
+            "finetune": {"data": data, "max_duration": "2ba", "eval_interval": "1ba"},
+        },
+        **keys,
+    }
+    (root / "base.yaml").write_text(yaml.safe_dump(base))
+    (root / "study.yaml").write_text(yaml.safe_dump(study))
+    return root / "study.yaml"
+
+
 def train_tiny(
     folder: Path,
     tokenizer_folder: str,

@@ -115,10 +115,5 @@ def _source_table(facts: Sequence[StreamFacts]) -> str:
             continue
         manifest, origin = one.manifest, one.task.origin
         hub = f"`{origin.places[0].repository}` : `{origin.places[0].config}`" if origin.places else "none"
-        rows.append((one.stream.task, hub, manifest.source, f"`{_short(manifest.revision)}`", origin.licence))
+        rows.append((one.stream.task, hub, manifest.source, f"`{manifest.short_revision}`", origin.licence))
     return markdown_table(("task", "dataset on the Hub", "read from", "revision", "licence"), rows, "lllll")
-
-
-def _short(revision: str) -> str:
-    """The first digits of each digest and commit; the names of places and files stay."""
-    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b", r"\1", revision)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -60,6 +61,11 @@ class Manifest:
     rows: int
     files: dict[str, str] = field(default_factory=dict)
     unlabelled: int = 0
+
+    @property
+    def short_revision(self) -> str:
+        """The first digits of each digest and commit in it; the names of places and files stay."""
+        return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b", r"\1", self.revision)
 
     def to_json(self) -> str:
         """The fields and their seal, the SHA-256 of their JSON. There is one way to write a manifest."""

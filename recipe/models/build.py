@@ -7,13 +7,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import torch
 from omegaconf import OmegaConf
 from safetensors import safe_open
 from safetensors.torch import load_file
-from transformers import AutoModelForMaskedLM
+from transformers import MODEL_FOR_MASKED_LM_MAPPING
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
@@ -136,9 +136,8 @@ def load_masked_lm_head(network: MultitaskNetwork, name_or_folder: str) -> None:
     if kind not in _MASKED_LM_HEADS:
         log.info("masked_lm head of %s: new (only that of %s is read)", name_or_folder, ", ".join(_MASKED_LM_HEADS))
         return
-    model, loading = AutoModelForMaskedLM.from_pretrained(
-        name_or_folder, torch_dtype=torch.float32, trust_remote_code=False, output_loading_info=True
-    )
+    architecture = cast(Any, MODEL_FOR_MASKED_LM_MAPPING[type(network.backbone.config)])
+    model, loading = architecture.from_pretrained(name_or_folder, torch_dtype=torch.float32, output_loading_info=True)
     names = dict(zip(network.heads[MASKED_LM].state_dict(), _MASKED_LM_HEADS[kind], strict=True))
     if set(names.values()) & set(loading["missing_keys"]):
         log.info("masked_lm head of %s: new, the checkpoint has none", name_or_folder)

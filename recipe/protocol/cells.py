@@ -15,9 +15,8 @@ from threading import Event
 import torch
 from tqdm import tqdm
 
-from recipe.checkpoint_store import RunStore
-from recipe.protocol.claims import Taken, claim
-from recipe.protocol.config import ProtocolConfig, hyperparameters
+from recipe.protocol.claims import Taken, claim, claims_at
+from recipe.protocol.config import ProtocolConfig, hyperparameters, shared_url
 from recipe.protocol.process import ProcessError
 from recipe.protocol.result import FinetuneResult
 from recipe.protocol.search import search
@@ -74,7 +73,7 @@ def run_cells(cells: Sequence[Cell], root: Path, config: ProtocolConfig) -> Outc
                 shown.add(trial)
 
         def run_cell(cell: Cell, wait: bool) -> dict[Trial, FinetuneResult] | None:
-            claims = RunStore(f"{config.bucket}/{config.name}/claims", cell.name) if config.bucket else None
+            claims = claims_at(shared_url(config.bucket, config.name), cell.name)
             try:
                 with claim(cell.folder(root), claims, wait):
                     return search(cell, root, config, run)

@@ -35,6 +35,16 @@ class Taken(Exception):
     """Another process is at it."""
 
 
+def claims_at(shared: str | None, what: str) -> RunStore | None:
+    """Where machines claim something; None where they share no bucket.
+
+    Args:
+        shared: URL of the evaluation or study.
+        what: Name of a cell or a run.
+    """
+    return RunStore(f"{shared}/claims", what) if shared else None
+
+
 @contextmanager
 def claim(folder: Path, claims: RunStore | None, wait: bool) -> Iterator[None]:
     """Within it no other process is at what ``folder`` is for.
@@ -59,8 +69,8 @@ def claim(folder: Path, claims: RunStore | None, wait: bool) -> Iterator[None]:
 
 @contextmanager
 def _claim_there(claims: RunStore, wait: bool) -> Iterator[None]:
-    beat, ended = _Beat(claims), Event()
     _await_others(claims, wait)
+    beat, ended = _Beat(claims), Event()
     beat.next()
 
     def keep_alive() -> None:

@@ -92,6 +92,11 @@ def parse_protocol_config(given: Any, where: str) -> ProtocolConfig:
     return config
 
 
+def shared_url(bucket: str | None, name: str) -> str | None:
+    """Where machines share an evaluation or a study of this name; None where they do not."""
+    return f"{bucket.rstrip('/')}/{name}" if bucket else None
+
+
 def check_bucket(url: str | None, where: str) -> None:
     """Raises :class:`ConfigError` unless it is of a bucket that can be listed and written, or none."""
     if url is not None and not is_bucket(url):

@@ -11,7 +11,7 @@ from typing import Any, Optional, cast
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from recipe.config import TrainConfig, parse_config
-from recipe.protocol.config import ProtocolConfig, check_bucket, parse_protocol_config
+from recipe.protocol.config import ProtocolConfig, check_bucket, parse_protocol_config, shared_url
 from recipe.yaml_keys import ConfigError, parse_keys, read_keys
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
@@ -81,8 +81,8 @@ def study_runs(config: StudyConfig) -> dict[str, TrainConfig]:
     if config.nested_tasks is not None:
         variants = _nested(config.nested_tasks, list(base["tasks"]))
     own = {"runs": str(Path(config.folder) / config.name / "runs")}
-    if config.bucket:
-        own["checkpoint_store"] = f"{config.bucket}/{config.name}/runs"
+    if shared := shared_url(config.bucket, config.name):
+        own["checkpoint_store"] = f"{shared}/runs"
     return {
         name: parse_config(OmegaConf.merge(base, keys, own, {"run_name": name}), f"variant {name} of {config.name}")
         for name, keys in variants.items()
@@ -103,7 +103,7 @@ def study_evaluation(config: StudyConfig, runs: dict[str, TrainConfig]) -> Proto
     own = {
         "name": "evaluation",
         "folder": str(Path(config.folder) / config.name),
-        "bucket": config.bucket and f"{config.bucket}/{config.name}",
+        "bucket": shared_url(config.bucket, config.name),
         "starts": starts,
     }
     for key in (*own, "run"):

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from recipe.checkpoint_store import RunStore
 from recipe.protocol.bucket import fetch_result, store_result
-from recipe.protocol.config import ProtocolConfig, finetune_config
+from recipe.protocol.config import ProtocolConfig, finetune_config, shared_url
 from recipe.protocol.finetune_config import FinetuneConfig, parse_finetune_config
 from recipe.protocol.process import ProcessError, run_script
 from recipe.protocol.result import RESULT, FinetuneResult, load_result
@@ -101,7 +101,8 @@ def run_trial(trial: Trial, root: Path, config: ProtocolConfig, devices: Sequenc
         run_name=trial.name,
     )
     yaml = folder / "finetune.yaml"
-    shared = config.bucket and RunStore(f"{config.bucket}/{config.name}", f"{cell.name}/{trial.name}")
+    url = shared_url(config.bucket, config.name)
+    shared = RunStore(url, f"{cell.name}/{trial.name}") if url else None
     if shared and not trial.is_done(root):
         fetch_result(shared, folder)
     if trial.is_done(root):

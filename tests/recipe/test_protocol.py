@@ -29,7 +29,7 @@ from recipe.run_folder import RunFolderError
 from recipe.study import prefinetune
 from recipe.yaml_keys import ConfigError, save_config
 from tests.processes import ROOT, Forked, run_forked
-from tests.tiny_run import save_tiny
+from tests.tiny_run import write_tiny_study
 
 CELL = Cell("cb", "plain", "roberta-base", 1.0)
 
@@ -124,29 +124,10 @@ def test_only_a_run_with_a_backbone_can_be_compared_with_it(tmp_path: Path):
 @pytest.fixture
 def study_yaml(tmp_path: Path, miniature_store: str, tiny_tokenizer_folder: str) -> Path:
     """Pre-finetuning on one and on two tasks, two steps each, compared on CB."""
-    AutoModel.from_pretrained(save_tiny(tmp_path / "plain", tiny_tokenizer_folder))
-    data = {"store": miniature_store, "step_examples": 16, "token_budget": 2048, "max_validation_examples": 8}
-    quiet = {"tensorboard": False, "progress_bar": False}
-    base = {
-        "backbone": {"name": str(tmp_path / "plain")},
-        "tasks": ["cb", "copa"],
-        "data": data,
-        "max_duration": "2ba",
-        "logging": quiet,
-    }
-    keys = {
-        "name": "scale",
-        "folder": str(tmp_path / "studies"),
-        "base": str(write(tmp_path / "base.yaml", base)),
-        "nested_tasks": {"always": ["cb"], "sizes": [1, 2]},
-        "evaluation": {
-            "tasks": ["cb"],
-            "seeds": [1],
-            "search": {"lr": [1e-3]},
-            "finetune": {"data": data, "max_duration": "2ba", "eval_interval": "1ba"},
-        },
-    }
-    return write(tmp_path / "study.yaml", keys)
+    folder = str(tmp_path / "studies")
+    path = write_tiny_study(tmp_path, tiny_tokenizer_folder, miniature_store, name="scale", folder=folder)
+    AutoModel.from_pretrained(tmp_path / "plain")
+    return path
 
 
 def test_a_study_that_is_killed_goes_on_and_reports_what_an_uninterrupted_one_would(study_yaml: Path, tmp_path: Path):

@@ -110,9 +110,9 @@ def data_table(comparison: Comparison) -> Table:
         counts = (f"{value:,}" for value in (stream.written, stream.rows, stream.tokens, sum(stream.dropped.values())))
         source = f"{stream.source}, {stream.source_split}"
         licence = get_task(stream.task).origin.licence
-        rows.append(Row([stream.task, stream.split, *counts, source, stream.revision[:12], licence]))
-    counted_things = ("examples", "rows", "tokens", "dropped")
-    return Table(("task", "split", *counted_things, "read from", "revision", "licence"), rows, "llrrrrlll")
+        rows.append(Row([stream.task, stream.split, *counts, source, stream.short_revision, licence]))
+    head = ("task", "split", "examples", "rows", "tokens", "dropped", "read from", "revision", "licence")
+    return Table(head, rows, "llrrrrlll")
 
 
 def pretraining_table(comparison: Comparison) -> Table | None:
