@@ -14,10 +14,10 @@ explained below.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 
 from recipe.data.manifest import TRAINING_SPLITS, Manifest
 from recipe.data.store import open_manifests
@@ -32,7 +32,7 @@ from recipe.protocol.finetune_config import FinetuneConfig
 from recipe.protocol.process import ProcessError
 from recipe.protocol.result import load_predictions
 from recipe.protocol.starts import describe_starts, name_starts
-from recipe.protocol.steps import expected_steps
+from recipe.protocol.steps import expected_steps, hours_text, steps_text
 from recipe.protocol.trial import finished_trials
 from recipe.report.files import write_text
 from recipe.report.markdown import markdown_table
@@ -97,18 +97,28 @@ def _data(config: ProtocolConfig, start: str) -> list[Manifest]:
     return sorted(manifests, key=lambda stream: stream.task)
 
 
-def describe(config: ProtocolConfig) -> str:
-    """What :func:`evaluate` would do, as text: runs, steps, and hours where finished runs tell how long one takes."""
+def describe(config: ProtocolConfig, speed: float | None = None) -> str:
+    """What :func:`evaluate` would do, as text: runs, steps and hours.
+
+    Args:
+        config: What to compare.
+        speed: Examples that are trained on in a second, where no finished run tells how long one takes.
+    """
     starts = name_starts(config)
     root = Path(config.folder) / config.name
-    rows, left_s = [], 0.0
+    rows: list[tuple[str, ...]] = []
+    times: list[float | None] = []
     for task in config.tasks:
         cells = [cell for cell in list_cells(config, starts) if cell.task == task]
         done = [result for cell in cells for _, result in finished_trials(cell, root)]
         left = len(cells) * count_trials(config) - len(done)
-        seconds = sum(result.seconds for result in done) / len(done) if done else math.nan
-        left_s += left * seconds
-        rows.append((task, str(left), str(len(done)), _steps(config, task), _hours(left * seconds)))
+        own = _example(config, task)
+        steps = expected_steps([task], own.data, own.max_duration)
+        guessed = speed and steps and steps * own.data.step_examples / speed
+        seconds = mean(result.seconds for result in done) if done else guessed
+        times.append(seconds and left * seconds)
+        rows.append((task, str(left), str(len(done)), steps_text(steps), hours_text(times[-1])))
+    known = [seconds for seconds in times if seconds is not None]
     head = ("task", "runs left", "done", "steps of a run, at most", "hours left")
     points, shares = len(hyperparameters(config.search)), len(config.fractions)
     return "\n\n".join(
@@ -116,24 +126,15 @@ def describe(config: ProtocolConfig) -> str:
             f"{config.name}: {len(config.tasks)} tasks x {len(starts)} starts ({', '.join(starts)}) x {shares} shares "
             f"of the data; in each {points} combinations to try, the best with {len(config.seeds)} seeds.",
             markdown_table(head, rows, "lrrrr"),
-            f"Hours left, one run at a time: {_hours(left_s)}",
+            f"Hours left, one run at a time: {hours_text(sum(known) if len(known) == len(times) else None)}",
         ]
     )
-
-
-def _steps(config: ProtocolConfig, key: str) -> str:
-    own = _example(config, key)
-    return expected_steps([key], own.data, own.max_duration)
 
 
 def _example(config: ProtocolConfig, task: str) -> FinetuneConfig:
     """One of a task's runs."""
     point = hyperparameters(config.search)[0]
     return finetune_config(config, task, "start", max(config.fractions), point, seed=1, runs="", run_name="run")
-
-
-def _hours(seconds: float) -> str:
-    return "known after the first run" if math.isnan(seconds) else f"{seconds / 3600:.1f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

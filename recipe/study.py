@@ -11,10 +11,11 @@ runs/studies/<name>, or has the same bucket=s3://..., takes a part of the work. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from recipe.checkpoint_store import RunStore
 from recipe.config import TrainConfig, load_config
@@ -24,7 +25,8 @@ from recipe.protocol.claims import Taken, claim, claims_at
 from recipe.protocol.command import compare_command
 from recipe.protocol.config import shared_url
 from recipe.protocol.process import run_script
-from recipe.protocol.steps import expected_steps
+from recipe.protocol.starts import read_seen
+from recipe.protocol.steps import expected_steps, hours_text, steps_text
 from recipe.protocol.study_config import NestedTasks, StudyConfig, load_study_config, study_evaluation, study_runs
 from recipe.report.files import write_text
 from recipe.report.markdown import markdown_table
@@ -62,21 +64,23 @@ def prefinetune(runs: Mapping[str, TrainConfig], ranks: int, shared: str | None 
         BucketError: The bucket cannot be reached.
     """
     waiting = dict(runs)
-    for wait in (False, True):
-        for name, run in list(waiting.items()):
-            folder = Path(run.runs) / name
-            try:
-                with claim(folder, claims_at(shared, name), wait):
-                    if shared and not (folder / FINISHED).is_file():
-                        fetch_finished(RunStore(f"{shared}/runs", name), folder)
-                    if not _is_finished(folder, run):
-                        yaml = folder / "train.yaml"
-                        write_text(yaml, save_config(run))
-                        print(f"pre-finetuning {name}: see {yaml.with_suffix('.log')}", flush=True)
-                        run_script("train.py", yaml, ranks)
+    with tqdm(total=len(runs), desc="pre-finetuning", unit="run") as progress:
+        for wait in (False, True):
+            for name, run in list(waiting.items()):
+                folder = Path(run.runs) / name
+                try:
+                    with claim(folder, claims_at(shared, name), wait):
+                        if shared and not (folder / FINISHED).is_file():
+                            fetch_finished(RunStore(f"{shared}/runs", name), folder)
+                        if not _is_finished(folder, run):
+                            yaml = folder / "train.yaml"
+                            write_text(yaml, save_config(run))
+                            tqdm.write(f"pre-finetuning {name}: see {yaml.with_suffix('.log')}")
+                            run_script("train.py", yaml, ranks)
+                except Taken:
+                    continue
                 del waiting[name]
-            except Taken:
-                continue
+                progress.update()
 
 
 def _is_finished(folder: Path, run: TrainConfig) -> bool:
@@ -86,21 +90,30 @@ def _is_finished(folder: Path, run: TrainConfig) -> bool:
     return load_config(folder / CONFIG).max_duration == run.max_duration
 
 
-def describe_study(config: StudyConfig) -> str:
-    """What :func:`study` would do, as text."""
+def describe_study(config: StudyConfig, speed: float | None = None) -> str:
+    """What :func:`study` would do, as text; see :func:`recipe.evaluate.describe`."""
     runs = study_runs(config)
+    done = {name for name, run in runs.items() if _is_finished(Path(run.runs) / name, run)}
+    seconds = _seconds_an_example(Path(runs[name].runs) / name for name in done) or (speed and 1 / speed)
     rows = [
         (
             name,
             f"{len(run.tasks)}",
             run.data.strategy.value,
-            expected_steps(run.tasks, run.data, run.max_duration),
-            "done" if _is_finished(Path(run.runs) / name, run) else "",
+            steps_text(steps),
+            "done" if name in done else hours_text(seconds and steps and seconds * steps * run.data.step_examples),
         )
         for name, run in runs.items()
+        for steps in [expected_steps(run.tasks, run.data, run.max_duration)]
     ]
-    table = markdown_table(("pre-finetuning run", "tasks", "strategy", "steps", ""), rows, "lrlrl")
-    return f"{table}\n\nThen {describe(study_evaluation(config, runs))}"
+    table = markdown_table(("pre-finetuning run", "tasks", "strategy", "steps", "hours left"), rows, "lrlrr")
+    return f"{table}\n\nThen {describe(study_evaluation(config, runs), speed)}"
+
+
+def _seconds_an_example(finished: Iterable[Path]) -> float | None:
+    """Of the runs in these folders; None: none of them was timed."""
+    timed = [(seen.seconds, seen.examples) for seen in map(read_seen, finished) if seen and seen.seconds]
+    return sum(seconds for seconds, _ in timed) / sum(examples for _, examples in timed) if timed else None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

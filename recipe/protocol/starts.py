@@ -63,7 +63,7 @@ def _describe(label: str, source: str, reference: bool) -> Start:
             tasks=len(config["tasks"]),
             strategy=config["data"]["strategy"].lower(),
             unfinished=_unfinished(Path(source), config),
-            seen=_seen(Path(source)),
+            seen=read_seen(Path(source)),
         )
     heads = Path(source) / HEADS_JSON
     if heads.is_file():
@@ -78,7 +78,8 @@ def _unfinished(run: Path, config: Mapping[str, Any]) -> str | None:
     return f"its last checkpoint is {checkpoint.name}, it was to train for {config['max_duration']}"
 
 
-def _seen(run: Path) -> Seen | None:
+def read_seen(run: Path) -> Seen | None:
+    """What the pre-finetuning run in a folder has cost; None: it is not finished."""
     return Seen(**json.loads((run / FINISHED).read_text(encoding="utf-8"))) if (run / FINISHED).is_file() else None
 
 

@@ -26,7 +26,7 @@ from recipe.protocol.starts import name_starts
 from recipe.protocol.study_config import load_study_config, study_evaluation, study_runs
 from recipe.protocol.trial import Cell, Trial, run_trial
 from recipe.run_folder import RunFolderError
-from recipe.study import prefinetune
+from recipe.study import describe_study, prefinetune
 from recipe.yaml_keys import ConfigError, save_config
 from tests.processes import ROOT, Forked, run_forked
 from tests.tiny_run import write_tiny_study
@@ -177,6 +177,24 @@ def test_a_dry_run_lists_every_run(study_yaml: Path, tmp_path: Path):
     listed = describe(protocol(tmp_path, tasks=["cb", "rte"], seeds=[1, 2, 3], search={"lr": [1e-5, 2e-5]}))
     assert "| cb | 4 | 0 | 80 |" in listed
     assert "2 combinations to try, the best with 3 seeds" in listed
+
+
+def test_a_dry_run_tells_hours_from_what_is_done_and_else_from_a_speed(study_yaml: Path):
+    config = load_study_config(study_yaml)  # two steps of each run
+    run = study_runs(config)["tasks_01"]
+    examples = 2 * run.data.step_examples
+    assert "| tasks_01 | 1 | mixed | 2 | known after the first run |" in describe_study(config)
+    hourly = describe_study(config, speed=examples / 7200)
+    assert "| tasks_01 | 1 | mixed | 2 | 2.0 |" in hourly and "| tasks_02 | 2 | mixed | 2 | 2.0 |" in hourly
+    assert "| cb | 3 | 0 | 2 | 6.0 |\n\nHours left, one run at a time: 6.0" in hourly, "a run from each of three starts"
+
+    folder = Path(run.runs) / "tasks_01"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(save_config(run))
+    seen = {"steps": 2, "examples": examples, "tokens": 1, "seconds": 18_000}
+    (folder / "finished.json").write_text(json.dumps(seen))
+    measured = describe_study(config, speed=1.0)
+    assert "| tasks_01 | 1 | mixed | 2 | done |" in measured and "| tasks_02 | 2 | mixed | 2 | 5.0 |" in measured
 
 
 def test_a_study_says_what_its_runs_are_compared_with(study_yaml: Path, tmp_path: Path):
