@@ -9,14 +9,16 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from multiprocessing.connection import wait
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 
 import torch
 
 import recipe
 from recipe.errors import UserError
 
+_CHILDREN = Lock()  # to start or join one reads all others' ends, too, which two threads at once get only one of
 _USER_ERROR = 2  # the exit status of an error that every repetition would meet again
 
 
@@ -70,8 +72,11 @@ def _run_forked(script: str, yaml: Path, log: Path, environment: Mapping[str, st
     late = ["pandas", "torch.utils.tensorboard"]  # Composer imports them when it needs them
     context.set_forkserver_preload(["recipe.train", "recipe.finetune", *late])
     process = context.Process(target=_become, args=(script, str(yaml), str(log), environment, os.getcwd()))
-    process.start()
-    process.join()
+    with _CHILDREN:
+        process.start()
+    wait([process.sentinel])
+    with _CHILDREN:
+        process.join()
     assert process.exitcode is not None  # joined
     return process.exitcode
 
@@ -80,7 +85,7 @@ def _become(script: str, yaml: str, log: str, environment: Mapping[str, str], fo
     """Makes this process ``python <script> <yaml>`` in ``folder`` that writes to ``log``."""
     Thread(target=_end_with_parent, daemon=True).start()
     os.chdir(folder)
-    output = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+    output = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o666)
     os.dup2(output, sys.stdout.fileno())
     os.dup2(output, sys.stderr.fileno())
     os.environ.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,15 @@ def test_a_forked_script_has_all_that_a_started_one_has(tmp_path: Path, monkeypa
         assert json.loads(said) == {"argv": [str(script), str(yaml)], "folder": str(tmp_path), "own": "1", "home": None}
         assert error == "error: as wanted"
         assert (tmp_path / "ended").read_text() == "yes", "what was to be done at exit was done"
+
+
+def test_scripts_that_run_side_by_side_each_end_as_they_do(tmp_path: Path):
+    script = tmp_path / "script.py"
+    script.write_text("import sys, time; time.sleep(0.02); sys.exit(3 if 'odd' in sys.argv[1] else 0)")
+
+    def run(number: int) -> int:
+        name = f"{number}-{'odd' if number % 2 else 'even'}"
+        return _run_forked(str(script), tmp_path / name, tmp_path / f"{name}.log", dict(os.environ))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(run, range(200))) == 100 * [0, 3]
