@@ -50,7 +50,7 @@ class DevelopmentGradient:
     Args:
         batches: Draws both batches of a step.
         network: The model's, with ``represent(microbatch) -> (r, H)``: what a head reads of each row.
-        new_head: A head with random weights from torch's global generator.
+        new_head: A head on the CPU with random weights from torch's global generator.
         seed: Of the heads.
     """
 
@@ -84,7 +84,8 @@ class DevelopmentGradient:
         features, labels = self._gather(state, share)
         words = np.random.SeedSequence([self.seed, step])
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(words.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+            # Not torch.manual_seed: it seeds GPUs' generators, too, and all ranks would draw the same dropout.
+            torch.default_generator.manual_seed(int(words.generate_state(1, np.uint64)[0] >> np.uint64(1)))
             head = state.device.module_to_device(self.new_head()).eval()
         train_head(head, features, labels)
         return head.requires_grad_(False)

@@ -135,6 +135,24 @@ def test_a_heads_training_stops_where_its_loss_stands_still():
     assert 1 <= steps < 10
 
 
+def test_a_fresh_head_leaves_all_generators_alone(steps, batches, monkeypatch):
+    """GPUs' too: with the same seed everywhere all ranks would draw the same dropout, in every step anew."""
+    model = ToyModel(TASKS)
+    meta = meta_tartan(model, TASKS, batches)
+    compute = meta.development.compute
+
+    def watched(*arguments: Any) -> list[Tensor | None]:
+        with monkeypatch.context() as patched:
+            patched.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("GPUs' generators are seeded"))
+            before = torch.get_rng_state()
+            gradient = compute(*arguments)
+        assert torch.equal(torch.get_rng_state(), before)
+        return gradient
+
+    monkeypatch.setattr(meta.development, "compute", watched)
+    fit_toy(model, steps[:1], lambda: [meta])
+
+
 def test_within_100_steps_a_helpful_task_outweighs_another_and_the_end_task_is_learned_better():
     """The body has room for one truth (rank 2): the helpful task has the end task's, the other one its own."""
     truths = {"end": 3, "helps": 3, "other": 8}
