@@ -363,6 +363,11 @@ def _check_end_task(config: TrainConfig) -> None:
         )
     if config.precision is Precision.amp_fp16:
         raise ConfigError("algorithms.tartan.method=meta compares unscaled gradients, too small for precision=amp_fp16")
+    if config.parallelism is Parallelism.fsdp1:
+        raise ConfigError(
+            "algorithms.tartan.method=meta compares parameters' gradients, and parallelism=fsdp1 has them in flat "
+            "pieces alone: use parallelism=ddp or fsdp2"
+        )
 
 
 def _check_values(config: TrainConfig) -> None:

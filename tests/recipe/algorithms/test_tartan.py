@@ -297,6 +297,7 @@ def _algorithm_state(checkpoint: Any) -> dict[str, Any]:
         (["algorithms.balancing=dwa"], "both weigh the tasks"),
         (["algorithms.tartan.end_task=rte"], "end_task=rte must be one of tasks"),
         (["algorithms.tartan.end_task=squad"], "squad is a mrc task"),
+        (["parallelism=fsdp1"], "parallelism=fsdp1 has them in flat pieces alone: use parallelism=ddp or fsdp2"),
         (["precision=amp_fp16"], "too small for precision=amp_fp16"),
         (["algorithms.tartan.examples=0"], "algorithms.tartan.examples=0 must be positive"),
     ],
