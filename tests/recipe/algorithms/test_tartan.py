@@ -10,6 +10,9 @@ import torch
 import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor._dtensor_spec import DTensorSpec, TensorMeta
 
 from recipe.algorithms.tartan import BodyGradients, MTTartan, similarities, train_head
 from recipe.checkpoint import latest_checkpoint, read_checkpoint
@@ -125,6 +128,18 @@ def test_zero_gradients_have_no_similarity():
     products, squares = torch.tensor([2.0, 0.0]), torch.tensor([1.0, 0.0])
     assert similarities(products, squares, torch.tensor(4.0), "cosine").tolist() == [1.0, 0.0]
     assert similarities(products, squares, torch.tensor(0.0), "cosine").tolist() == [0.0, 0.0]
+
+
+def test_where_ranks_hold_copies_of_the_model_every_shard_counts_once(monkeypatch):
+    """Six ranks, three copies of two shards each: only GPUs can train so."""
+    monkeypatch.setattr("torch.distributed.device_mesh.get_rank", lambda: 0)
+    monkeypatch.setattr("recipe.algorithms.tartan.gradients.dist.all_reduce", lambda tensor: tensor.mul_(6))  # all alike
+    mesh = DeviceMesh("cpu", [[0, 1], [2, 3], [4, 5]], _init_backend=False)
+    meta = TensorMeta(torch.Size([4, 3]), (3, 1), torch.float32)
+    sharded = DTensor(torch.ones(2, 3), DTensorSpec(mesh, (Replicate(), Shard(0)), meta), requires_grad=True)
+    products = torch.tensor([1.0, 2.5])
+    BodyGradients([sharded], [sharded]).sum_shards(products)
+    assert products.tolist() == [2.0, 5.0]
 
 
 def test_a_heads_training_stops_where_its_loss_stands_still():
