@@ -13,6 +13,8 @@ from composer.core import State, get_precision_context
 from composer.utils import dist
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
+from torch.utils.hooks import RemovableHandle
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from recipe.algorithms.tartan.gradients import BodyGradients, add
 from recipe.data.development import DevelopmentBatches, Share
@@ -113,9 +115,28 @@ def _labels(microbatch: Any) -> Tensor:
 
 @contextmanager
 def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Without dropout, backwards included; layers that keep no activations go on keeping none."""
     training = network.training
     network.eval()
+    # Those compute again only in training, so that is what they are told; dropouts by the layer's own flag (BART's)
+    # are off nevertheless, for the flag is down while the layer runs, in a backward, too.
+    layers = [m for m in network.modules() if isinstance(m, GradientCheckpointingLayer) and m.gradient_checkpointing]
+    hooks: list[RemovableHandle] = []
+    for layer in layers:
+        layer.training = True
+        hooks.append(layer.register_forward_pre_hook(_lower_flag))
+        hooks.append(layer.register_forward_hook(_raise_flag, always_call=True))  # a second run may be cut short
     try:
         yield
     finally:
+        for hook in hooks:
+            hook.remove()
         network.train(training)
+
+
+def _lower_flag(layer: nn.Module, *_: Any) -> None:
+    layer.training = False
+
+
+def _raise_flag(layer: nn.Module, *_: Any) -> None:
+    layer.training = True

@@ -14,7 +14,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.distributed.tensor._dtensor_spec import DTensorSpec, TensorMeta
 
-from recipe.algorithms.tartan import BodyGradients, MTTartan, similarities, train_head
+from recipe.algorithms.tartan import BodyGradients, DevelopmentGradient, MTTartan, similarities, train_head
 from recipe.checkpoint import latest_checkpoint, read_checkpoint
 from recipe.config import load_config
 from recipe.train import train
@@ -34,7 +34,7 @@ from tests.recipe.algorithms.toy_tasks import (
     toy_labels,
     toy_microbatch,
 )
-from tests.tiny_run import final_weights, train_with_sgd
+from tests.tiny_run import TINY, final_weights, train_with_sgd
 
 TASKS = ("end", "helps", "other")
 ADAM: dict[str, Any] = {"lr": 1e-3, "weight_decay": 0.1}
@@ -297,6 +297,35 @@ def test_a_resumed_run_ends_bitwise_as_an_uninterrupted_one(run_yaml):
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert _algorithm_state(last) == weights
     assert len(set(weights["weights"].values())) > 2, "weights must have moved"
+
+
+@pytest.mark.parametrize("backbone", ["roberta", "bart"])  # BART's layers drop out by a flag of their own
+def test_activation_checkpointing_holds_in_the_development_pass_and_changes_nothing(run_yaml, backbone, monkeypatch):
+    compute, kept = DevelopmentGradient.compute, []
+
+    def weighed(self: DevelopmentGradient, *arguments: Any) -> list[Tensor | None]:
+        kept.append(0)
+
+        def weigh(tensor: Tensor) -> Tensor:
+            kept[-1] += tensor.nbytes
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(weigh, lambda tensor: tensor):
+            return compute(self, *arguments)
+
+    monkeypatch.setattr(DevelopmentGradient, "compute", weighed)
+    ends, sizes = {}, {}
+    for switch in ("false", "true"):
+        short = ["max_duration=2ba", "eval_interval=9ep", f"run_name={switch}", f"activation_checkpointing={switch}"]
+        config = load_config(run_yaml, [*META, "tasks=[cola,mnli]", "algorithms.tartan.examples=24", *short])
+        config.backbone.config = TINY[backbone]
+        checkpoint = latest_checkpoint(train(config).checkpoints)
+        ends[switch] = read_checkpoint(checkpoint).weights, _algorithm_state(checkpoint)["weights"]
+        sizes[switch] = max(kept[-2:])
+    assert sizes["true"] < 0.6 * sizes["false"], sizes
+    assert ends["true"][1] == pytest.approx(ends["false"][1], abs=1e-6)
+    for name, value in ends["false"][0].items():
+        torch.testing.assert_close(ends["true"][0][name], value, rtol=0, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def _algorithm_state(checkpoint: Any) -> dict[str, Any]:
