@@ -297,6 +297,9 @@ def test_an_encoder_decoder_learns_to_infill_beside_its_end_task(run_yaml, tmp_p
     assert losses[0] == pytest.approx(1, abs=0.1) and losses[-1] < 0.85
     weights = [record[name] for record in records if (name := "tartan/weight/tapt_cola") in record]
     assert weights[0] != weights[-1]
+    (score,) = [record[name] for record in records if (name := "metrics/cola/cola/matthews") in record]
+    best = torch.load(folder.checkpoints / "best-rank0.pt", weights_only=False)["state"]["callbacks"]
+    assert dict(best)["BestCheckpoint"]["best"] == pytest.approx(score), "the end task's alone, not the mean"
     report = score_run(folder.path, "best").read_text()
     assert "tapt_cola" in report and "commonest token" in report
     export(folder.checkpoints / "best-rank0.pt", tmp_path / "exported")

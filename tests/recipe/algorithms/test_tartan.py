@@ -340,10 +340,12 @@ def _algorithm_state(checkpoint: Any) -> dict[str, Any]:
         (["data.weighting=tasks"], "leave data.weighting at examples"),
         (["algorithms.balancing=dwa"], "both weigh the tasks"),
         (["algorithms.tartan.end_task=rte"], "end_task=rte must be one of tasks"),
+        (["algorithms.tartan.end_task=rte", "algorithms.tartan.method=mt"], "end_task=rte must be one of tasks"),
         (["algorithms.tartan.end_task=squad"], "squad is a mrc task"),
         (["parallelism=fsdp1"], "parallelism=fsdp1 has them in flat pieces alone: use parallelism=ddp or fsdp2"),
         (["precision=amp_fp16"], "too small for precision=amp_fp16"),
         (["algorithms.tartan.examples=0"], "algorithms.tartan.examples=0 must be positive"),
+        (["algorithms.tartan.lr=-1"], "algorithms.tartan.lr=-1.0 must be positive"),
     ],
 )
 def test_what_cannot_be_supported_is_refused_at_once(run_yaml, overrides, message):
