@@ -182,8 +182,8 @@ class TartanConfig:
     """End-task-aware training (arXiv 2109.07437): a step's loss is the weighted sum of its tasks' mean losses."""
 
     method: Tartan = Tartan.none
-    # One of `tasks`: the best checkpoint is the one where its score is best. META-TARTAN needs it, and a classification:
-    # its validation split teaches the weights.
+    # One of `tasks`: the best checkpoint is the one where its score is best. META-TARTAN needs one, a classification,
+    # whose validation split teaches the weights.
     end_task: Optional[str] = None
     # Learning rate of the weights.
     lr: float = 1.0e-2
