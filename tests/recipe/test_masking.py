@@ -173,7 +173,7 @@ def test_the_loss_is_each_examples_mean_over_its_masked_tokens_and_log_n_the_voc
     assert segment_log_outcomes({"logits": logits}, segment).tolist() == pytest.approx([math.log(50)] * 3)
 
 
-@pytest.mark.parametrize("kind", ["roberta", "bert"])
+@pytest.mark.parametrize("kind", ["roberta", "bert", "modernbert"])
 def test_the_head_of_a_checkpoint_predicts_as_hugging_face_does(kind, tmp_path, tiny_tokenizer_folder):
     tokenizer = load_tokenizer(tiny_tokenizer_folder)
     torch.manual_seed(0)
