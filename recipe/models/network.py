@@ -134,7 +134,7 @@ class MultitaskNetwork(nn.Module):
         return _build_heads(self.backbone, [get_task(task)], self.labels)[task]
 
     def idle_parameters(self, tasks: Collection[str]) -> list[nn.Parameter]:
-        """Parameters that no example of these tasks reaches: others' heads and log variances, an untied output layer."""
+        """What no example of these tasks reaches: other tasks' heads and log variances, and an untied output layer."""
         busy = {head_name(task.key, task.family.value) for task in map(get_task, tasks)}
         variances = [variance for task, variance in self.log_variances.items() if task not in tasks]
         return [*variances, *(parameter for module in self._idle_modules(busy) for parameter in module.parameters())]
