@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from itertools import accumulate
+from typing import Any, cast
 
 import pytest
 import torch
@@ -15,13 +16,13 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.distributed.tensor._dtensor_spec import DTensorSpec, TensorMeta
+from torch.profiler import ProfilerActivity, profile
 
 from recipe.algorithms.tartan import BodyGradients, DevelopmentGradient, MetaTartan, MTTartan, similarities, train_head
 from recipe.checkpoint import latest_checkpoint, read_checkpoint
 from recipe.config import load_config
 from recipe.train import train
 from tests.processes import run_ranks
-from tests.recipe.algorithms.toy_tartan_on_ranks import in_turn, joined, train_toy
 from tests.recipe.algorithms.toy_tasks import (
     HIDDEN,
     LEARNING_RATE,
@@ -36,6 +37,7 @@ from tests.recipe.algorithms.toy_tasks import (
     toy_labels,
     toy_microbatch,
 )
+from tests.recipe.algorithms.toy_weights_on_ranks import WEIGHTINGS, in_turn, joined, train_toy
 from tests.tiny_run import TINY, final_weights, train_with_sgd
 
 TASKS = ("end", "helps", "other")
@@ -244,19 +246,35 @@ def _most_gradient_bytes(count: int, monkeypatch: pytest.MonkeyPatch) -> int:
     return peak
 
 
+def test_peak_memory_of_a_step_with_40_tasks_is_within_15_percent_of_that_with_4():
+    """All tensors, as torch's allocator counts them: the same examples, of more tasks."""
+    few, many = _peak_bytes(4), _peak_bytes(40)
+    assert many < 1.15 * few, (few, many)
+
+
+def _peak_bytes(count: int) -> float:
+    tasks = [f"task{number:02}" for number in range(count)]
+    model = ToyModel(tasks, width=200)
+    meta = meta_tartan(model, tasks, ToyBatches(toy_examples(["task00"], 40, seed=2)))
+    steps = [cut(toy_examples(tasks, 80 // count), [40, 40])] * 2
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        fit_toy(model, steps, lambda: [meta])
+    recorded = cast(Any, profiled.profiler).kineto_results.events()
+    events = sorted((event for event in recorded if event.name() == "[memory]"), key=lambda event: event.start_ns())
+    return sum(parameter.nbytes for parameter in model.parameters()) + max(accumulate(e.nbytes() for e in events))
+
+
 @pytest.mark.slow
 def test_two_ranks_learn_the_weights_of_one(tmp_path):
-    """DDP's part of a step is a microbatch of a rank, so one process takes them in turn; FSDP2's is all ranks'."""
-    script = "tests/recipe/algorithms/toy_tartan_on_ranks.py"
-    run_ranks(script, str(tmp_path), ranks=2)
-    for parallelism, similarity, lay_out in (
-        ("ddp", "cosine", in_turn),
-        ("ddp", "dot", in_turn),
-        ("fsdp2", "cosine", joined),
-    ):
-        model, meta = train_toy(lay_out, similarity)
-        found = torch.load(tmp_path / f"{parallelism}-{similarity}.pt", weights_only=True)
-        torch.testing.assert_close(found.pop("weights"), meta.weights, rtol=0, atol=1e-6)
+    """Those of balancing, too. What META-TARTAN compares is under DDP a microbatch of a rank, so one process takes them
+    in turn; under FSDP2 all ranks' at a time.
+    """
+    run_ranks("tests/recipe/algorithms/toy_weights_on_ranks.py", str(tmp_path), ranks=2)
+    for parallelism, name in WEIGHTINGS:
+        model, weighting = train_toy(joined if parallelism == "fsdp2" else in_turn, name)
+        assert weighting.weights.max() - weighting.weights.min() > 1e-3, "weights must have moved"
+        found = torch.load(tmp_path / f"{parallelism}-{name}.pt", weights_only=True)
+        torch.testing.assert_close(found.pop("weights"), weighting.weights, rtol=0, atol=1e-6)
         for name, value in model.network.state_dict().items():
             torch.testing.assert_close(found[name], value, rtol=0, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
