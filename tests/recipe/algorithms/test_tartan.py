@@ -15,7 +15,6 @@ from composer import Algorithm
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Replicate, Shard
-from torch.distributed.tensor._dtensor_spec import DTensorSpec, TensorMeta
 from torch.profiler import ProfilerActivity, profile
 
 from recipe.algorithms.tartan import BodyGradients, DevelopmentGradient, MetaTartan, MTTartan, similarities, train_head
@@ -139,8 +138,7 @@ def test_where_ranks_hold_copies_of_the_model_every_shard_counts_once(monkeypatc
     monkeypatch.setattr("torch.distributed.device_mesh.get_rank", lambda: 0)
     monkeypatch.setattr("recipe.algorithms.tartan.gradients.dist.all_reduce", lambda tensor: tensor.mul_(6))
     mesh = DeviceMesh("cpu", [[0, 1], [2, 3], [4, 5]], _init_backend=False)
-    meta = TensorMeta(torch.Size([4, 3]), (3, 1), torch.float32)
-    sharded = DTensor(torch.ones(2, 3), DTensorSpec(mesh, (Replicate(), Shard(0)), meta), requires_grad=True)
+    sharded = nn.Parameter(DTensor.from_local(torch.ones(2, 3), mesh, (Replicate(), Shard(0)), run_check=False))
     products = torch.tensor([1.0, 2.5])
     BodyGradients([sharded], [sharded]).sum_shards(products)
     assert products.tolist() == [2.0, 5.0]
@@ -350,6 +348,7 @@ def test_activation_checkpointing_holds_in_the_development_pass_and_changes_noth
         config = load_config(run_yaml, [*META, "tasks=[cola,mnli]", "algorithms.tartan.examples=24", *short])
         config.backbone.config = TINY[backbone]
         checkpoint = latest_checkpoint(train(config).checkpoints)
+        assert checkpoint is not None
         ends[switch] = read_checkpoint(checkpoint).weights, _algorithm_state(checkpoint)["weights"]
         sizes[switch] = max(kept[-2:])
     assert sizes["true"] < 0.6 * sizes["false"], sizes
