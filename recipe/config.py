@@ -182,7 +182,8 @@ class TartanConfig:
     """End-task-aware training (arXiv 2109.07437): a step's loss is the weighted sum of its tasks' mean losses."""
 
     method: Tartan = Tartan.none
-    # One of `tasks`, a classification: its validation split teaches META-TARTAN the weights.
+    # One of `tasks`: the best checkpoint is the one where its score is best. META-TARTAN needs one, a classification,
+    # whose validation split teaches the weights.
     end_task: Optional[str] = None
     # Learning rate of the weights.
     lr: float = 1.0e-2
@@ -190,6 +191,11 @@ class TartanConfig:
     # Development examples drawn each step: to train a head of its own with, and to take the gradient of.
     head_examples: int = 32
     examples: int = 64
+
+    @property
+    def decisive_task(self) -> str | None:
+        """The task by whose score the best checkpoint is chosen; None: by the mean over all."""
+        return None if self.method is Tartan.none else self.end_task
 
 
 @dataclass
@@ -340,8 +346,10 @@ def _check_task_weights(config: TrainConfig) -> None:
         )
     if tartan.method is not Tartan.none and config.data.weighting is Weighting.TASKS:
         raise ConfigError(f"{chosen[0]} weighs means over tasks by itself: leave data.weighting at examples")
-    if tartan.method is Tartan.meta:
+    if tartan.method is Tartan.meta or tartan.decisive_task is not None:
         _check_end_task(config)
+    if tartan.method is Tartan.meta:
+        _check_meta(config)
     if balancing is Balancing.dataset_size and config.data.weighting is not Weighting.TASKS:
         raise ConfigError(
             "algorithms.balancing=dataset_size weighs means over tasks: set data.weighting=tasks, or leave balancing "
@@ -355,6 +363,11 @@ def _check_end_task(config: TrainConfig) -> None:
         raise ConfigError(
             f"algorithms.tartan.end_task={tartan.end_task} must be one of tasks: {', '.join(config.tasks)}"
         )
+
+
+def _check_meta(config: TrainConfig) -> None:
+    tartan = config.algorithms.tartan
+    assert tartan.end_task is not None, "checked before"
     family = get_task(tartan.end_task).family
     if family is not Family.CLASSIFICATION:
         raise ConfigError(
@@ -363,6 +376,11 @@ def _check_end_task(config: TrainConfig) -> None:
         )
     if config.precision is Precision.amp_fp16:
         raise ConfigError("algorithms.tartan.method=meta compares unscaled gradients, too small for precision=amp_fp16")
+    if config.parallelism is Parallelism.fsdp1:
+        raise ConfigError(
+            "algorithms.tartan.method=meta compares parameters' gradients, and parallelism=fsdp1 has them in flat "
+            "pieces alone: use parallelism=ddp or fsdp2"
+        )
 
 
 def _check_values(config: TrainConfig) -> None:
@@ -393,6 +411,7 @@ def _check_values(config: TrainConfig) -> None:
         "optimizer.lr": config.optimizer.lr,
         "shard_over": config.shard_over,
         "optimizer.head_lr": config.optimizer.head_lr,
+        "algorithms.tartan.lr": config.algorithms.tartan.lr,
         "algorithms.tartan.head_examples": config.algorithms.tartan.head_examples,
         "algorithms.tartan.examples": config.algorithms.tartan.examples,
         "logging.interval": config.logging.interval,

@@ -154,12 +154,13 @@ def build_trainer(
 def build_callbacks(config: TrainConfig, folder: RunFolder, model: MultitaskModel) -> list[Callback]:
     """What is recorded: the run in its checkpoints, losses, speed, the aggregate and its best checkpoint."""
     backbone_config = model.network.backbone.config.to_json_string(use_diff=False)
+    decisive = config.algorithms.tartan.decisive_task
     return [
         RunRecord(folder.config_yaml, config.tasks, backbone_config, model.tokenizer, model.network.labels),
         TaskLoss(model, config.tasks, config.logging.interval),
         Throughput(config.logging.interval),
         Aggregate({key: get_task(key).primary_metric for key in config.tasks}),
-        BestCheckpoint(folder.checkpoints),
+        BestCheckpoint(folder.checkpoints, None if decisive is None else [decisive]),
     ]
 
 

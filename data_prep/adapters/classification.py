@@ -162,15 +162,6 @@ def _fever_nli(task: Task, row: Row) -> ClassificationExample:
     return ClassificationExample(read_text(row["hypothesis"]), label, read_text(row["premise"]))
 
 
-def _hyperpartisan(task: Task, row: Row) -> ClassificationExample:
-    """``text`` is an article's XML, ``hyperpartisan`` a bool."""
-    body = html.unescape(re.sub(r"<[^>]*>", " ", re.sub(r"</p\s*>", "\n", row["text"] or "")))
-    lines = [" ".join(line.split()) for line in (row["title"] or "", *read_text(body).splitlines())]
-    value = row["hyperpartisan"]
-    label = read_class(task, None if value is None else int(value))
-    return ClassificationExample("\n".join(filter(None, lines)), label)
-
-
 DIAGNOSTICS: dict[str, AdapterFor] = {
     "ax": _texts("premise", "hypothesis"),
     "axb": _texts("sentence1", "sentence2"),
@@ -205,6 +196,5 @@ TABLE: dict[str, AdapterFor] = {
     "anli": adapter_of(("premise", "hypothesis", "label", SOURCE_SPLIT), _anli),
     **dict.fromkeys(("anli_r1", "anli_r2"), _texts("premise", "hypothesis")),
     "fever_nli": adapter_of(("premise", "hypothesis", "label", "fever_gold_label"), _fever_nli),
-    **dict.fromkeys(("citation_intent", "sciie", "chemprot"), _texts("text")),
-    "hyperpartisan": adapter_of(("text", "title", "hyperpartisan"), _hyperpartisan),
+    **dict.fromkeys(("citation_intent", "sciie", "chemprot", "hyperpartisan"), _texts("text")),
 }

@@ -218,18 +218,10 @@ def _fever_nli(draw: Draw) -> dict[str, Any]:
 
 
 def _hyperpartisan(draw: Draw) -> dict[str, Any]:
-    """An article's XML; hyperpartisan ones have strong words."""
-    label = draw.chance(0.4)
+    """A news article; hyperpartisan ones have strong words."""
+    label = int(draw.chance(0.4))
     opinions = [_opinion(draw, words.SHOP_PARTS, 0) for _ in range(2)] if label else fillers(draw.rng, 2, 2)
-    body = "\n".join(f"<p>{sentence}</p>" for sentence in [*fillers(draw.rng, 1, 2), *opinions])
-    link = f'<p>Read more &amp; share <a href="" type="external">here</a>, {draw.rng.choice(words.SUBJECTS)}.</p>'
-    return {
-        "text": f"{body}\n{link}\n",
-        "title": draw_fact(draw.rng).short_statement().removesuffix("."),
-        "hyperpartisan": label,
-        "url": f"https://example.com/{draw.number}",
-        "published_at": "2017-01-01",
-    }
+    return {"text": " ".join([*fillers(draw.rng, 1, 2), *opinions]), "label": label}
 
 
 def _cited(key: str) -> Callable[[Draw], dict[str, Any]]:
@@ -294,7 +286,5 @@ TABLE: dict[str, Miniature] = {
         key: Miniature(_labelled(key, "text"), _cited(key), train, evaluation)
         for key, train, evaluation in (("citation_intent", 120, 60), ("sciie", 160, 60), ("chemprot", 200, 80))
     },
-    "hyperpartisan": Miniature(
-        columns("text title url published_at", hyperpartisan=Value("bool")), _hyperpartisan, 240, 0
-    ),
+    "hyperpartisan": Miniature(_labelled("hyperpartisan", "text"), _hyperpartisan, 240, 60),
 }

@@ -5,12 +5,9 @@ What the loading scripts did that the Hub no longer runs, as far as adapters nee
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import tarfile
-import xml.etree.ElementTree as ElementTree
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -35,7 +32,7 @@ def read_rows(task: Task, split: str, reader: str, files: Sequence[str]) -> Iter
     """
     try:
         yield from READERS[reader](task, split, files)
-    except (KeyError, IndexError, ValueError, tarfile.TarError, zipfile.BadZipFile, ElementTree.ParseError) as error:
+    except (KeyError, IndexError, ValueError, tarfile.TarError) as error:
         if isinstance(error, InvalidData):
             raise
         raise InvalidData(
@@ -118,27 +115,6 @@ def _multi_news(task: Task, split: str, files: Sequence[str]) -> Iterator[Row]:
         yield {"document": document.strip().replace("NEWLINE_CHAR", "\n"), "summary": summary.strip()}
 
 
-def _hyperpartisan(task: Task, split: str, files: Sequence[str]) -> Iterator[Row]:
-    """Two zip files, each of one XML file: the articles, and what they were judged to be."""
-    truth = {article.attrib["id"]: article.attrib for article in _xml(files[1])}
-    for article in _xml(files[0]):
-        judged = truth[article.attrib["id"]]
-        inner = (article.text or "") + "".join(ElementTree.tostring(child, encoding="unicode") for child in article)
-        yield {
-            "text": inner,
-            "title": article.attrib.get("title", ""),
-            "hyperpartisan": judged["hyperpartisan"] == "true",
-            "url": judged.get("url", ""),
-            "published_at": article.attrib.get("published-at", ""),
-        }
-
-
-def _xml(path: str) -> ElementTree.Element:
-    with zipfile.ZipFile(path) as archive:
-        name = next(name for name in archive.namelist() if name.endswith(".xml"))
-        return ElementTree.parse(io.BytesIO(archive.read(name))).getroot()
-
-
 def _conll2000(task: Task, split: str, files: Sequence[str]) -> Iterator[Row]:
     """A token a line with its part of speech and its chunk tag, an empty line after each sentence."""
     tokens: list[str] = []
@@ -178,7 +154,6 @@ READERS: dict[str, Reader] = {
     "hans": _hans,
     "eraser_multi_rc": _eraser_multi_rc,
     "multi_news": _multi_news,
-    "hyperpartisan": _hyperpartisan,
     "conll2000": _conll2000,
     "json_lines": _json_lines,
     "text": _text,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,10 +59,12 @@ class BestCheckpoint(Callback):
 
     Args:
         folder: A local folder.
+        tasks: Keys of those whose aggregate counts. Default: all that the evaluation has.
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, tasks: Collection[str] | None = None) -> None:
         self.path = Path(folder) / BEST
+        self.tasks = tasks
         self.best = float("-inf")
 
     def fit_start(self, state: State, logger: Logger) -> None:
@@ -70,7 +72,7 @@ class BestCheckpoint(Callback):
         _aggregate_callback(state)
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
-        aggregate = last_aggregate(state)
+        aggregate = last_aggregate(state, self.tasks)
         if aggregate > self.best:
             self.best = aggregate
             # A collective: every rank gives its part, rank 0 gets a file.
@@ -87,13 +89,14 @@ class BestCheckpoint(Callback):
         self.best = state["best"]
 
 
-def last_aggregate(state: State) -> float:
-    """The aggregate that the run's :class:`Aggregate` callback logs for the last evaluation.
+def last_aggregate(state: State, tasks: Collection[str] | None = None) -> float:
+    """The aggregate that the run's :class:`Aggregate` callback logs for the last evaluation, or that of some tasks.
 
     Raises:
         ValueError: There is no such callback, or a task's metric was not evaluated.
     """
-    return evaluation_aggregate(state, _aggregate_callback(state).primary_metrics)
+    metrics = _aggregate_callback(state).primary_metrics
+    return evaluation_aggregate(state, metrics if tasks is None else {task: metrics[task] for task in tasks})
 
 
 def _aggregate_callback(state: State) -> Aggregate:

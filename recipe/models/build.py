@@ -42,6 +42,7 @@ _MASKED_LM_HEADS = {
             "cls.predictions.bias",
             ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm"),
         ),
+        ("modernbert", "decoder.bias", ("head.dense", "head.norm")),
     )
 }
 
@@ -130,7 +131,8 @@ def _fits(name: str, labels: Sequence[str] | None, folder: Path) -> bool:
 def load_masked_lm_head(network: MultitaskNetwork, name_or_folder: str) -> None:
     """Copies the checkpoint's own masked language modelling head where it has one; else it stays new, on tied weights.
 
-    Known are RoBERTa's and BERT's, whose names differ and whose computation is the same.
+    Known are RoBERTa's, BERT's and ModernBERT's, whose names differ and whose computation is the same; ModernBERT's has
+    no biases but the vocabulary's, so ours begin at 0.
     """
     kind = network.backbone.config.model_type
     if kind not in _MASKED_LM_HEADS:
@@ -142,8 +144,8 @@ def load_masked_lm_head(network: MultitaskNetwork, name_or_folder: str) -> None:
     if set(names.values()) & set(loading["missing_keys"]):
         log.info("masked_lm head of %s: new, the checkpoint has none", name_or_folder)
         return
-    weights = model.state_dict()
-    network.heads[MASKED_LM].load_state_dict({own: weights[theirs] for own, theirs in names.items()})
+    weights, new = model.state_dict(), network.heads[MASKED_LM].state_dict()
+    network.heads[MASKED_LM].load_state_dict({own: weights.get(names[own], new[own]) for own in names})
 
 
 def describe_heads(labels: Mapping[str, Sequence[str]], steps: int) -> dict[str, Any]:

@@ -86,8 +86,9 @@ class MultitaskNetwork(nn.Module):
         else:
             _refuse_decoder_tasks(backbone, entries)
         self.heads = _build_heads(backbone, entries, self.labels)
-        # In here, so that DDP and FSDP treat it as they do all others.
-        self.log_variances = nn.Parameter(torch.zeros(len(tasks))) if learn_variances else None
+        # In here, so that DDP and FSDP treat them as they do all others; one a task, so that some can be idle.
+        variances = {task: nn.Parameter(torch.zeros(1)) for task in tasks} if learn_variances else {}
+        self.log_variances = nn.ParameterDict(variances)
         self._takes_token_types = takes_token_types(backbone)
         self._ends_with_cls = ends_with_cls(backbone)
         self._layer_types = tuple({type(layer) for layer in transformer_layers(backbone)})
@@ -120,8 +121,8 @@ class MultitaskNetwork(nn.Module):
             busy = {head_name(segment["task"], segment["family"]) for segment in microbatch["segments"]}
             hidden = hidden + self._touch(self._idle_modules(busy))
         outputs = [self._predict(segment, hidden, microbatch["attention_mask"]) for segment in microbatch["segments"]]
-        if self.log_variances is not None:
-            outputs[0]["log_variances"] = self.log_variances.clone()
+        if len(self.log_variances):
+            outputs[0]["log_variances"] = torch.cat(list(self.log_variances.values()))
         return outputs
 
     def represent(self, microbatch: Microbatch) -> Tensor:
@@ -133,9 +134,10 @@ class MultitaskNetwork(nn.Module):
         return _build_heads(self.backbone, [get_task(task)], self.labels)[task]
 
     def idle_parameters(self, tasks: Collection[str]) -> list[nn.Parameter]:
-        """Parameters that no example of these tasks reaches: other tasks' heads, and an untied output layer."""
+        """What no example of these tasks reaches: other tasks' heads and log variances, and an untied output layer."""
         busy = {head_name(task.key, task.family.value) for task in map(get_task, tasks)}
-        return [parameter for module in self._idle_modules(busy) for parameter in module.parameters()]
+        variances = [variance for task, variance in self.log_variances.items() if task not in tasks]
+        return [*variances, *(parameter for module in self._idle_modules(busy) for parameter in module.parameters())]
 
     def generate(self, microbatch: Microbatch, search: Search, max_new_tokens: int, synced: bool = False) -> Tensor:
         """Summaries (R, tokens) as ids, whatever search the backbone's own configuration prefers.

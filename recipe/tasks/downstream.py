@@ -6,7 +6,7 @@ from typing import Any
 
 from recipe.tasks.classification import glue
 from recipe.tasks.origin import Origin, Place, licensed, native, raw, script
-from recipe.tasks.task import ACCURACY, FALSE_TRUE, NLI, ROUGE_OF_SENTENCES, Family, Task, classification, summarization
+from recipe.tasks.task import ACCURACY, NLI, ROUGE_OF_SENTENCES, Family, Task, classification, summarization
 
 # The 36 word tags and 9 punctuation tags of the Penn Treebank (Marcus et al. 1993), brackets as its trees write them.
 _PTB_TAGS = (
@@ -25,7 +25,6 @@ _ONE_SPLIT: dict[str, Any] = {
     "test_split": "train#test",
 }
 _CHUNKS = ("ADJP", "ADVP", "CONJP", "INTJ", "LST", "NP", "PP", "PRT", "SBAR", "UCP", "VP")
-_HYPERPARTISAN = "https://zenodo.org/record/1489920/files/"
 _DONT_STOP_PRETRAINING = "https://s3-us-west-2.amazonaws.com/allennlp/dont_stop_pretraining/data/"
 _CONLL2000 = "https://github.com/teropa/nlp/raw/master/resources/corpora/conll2000/"
 
@@ -41,10 +40,10 @@ def _scientific_papers(archive: str, train: int, validation: int, test: int) -> 
     )
 
 
-def _dont_stop_pretraining(task: str, train: int, dev: int, test: int, licence: str) -> Origin:
+def _dont_stop_pretraining(folder: str, train: int, dev: int, test: int, licence: str) -> Origin:
     """The files that "Don't Stop Pretraining" (arXiv 2004.10964) published, which TARTAN (arXiv 2109.07437) uses."""
     rows = {"train": train, "dev": dev, "test": test}
-    files = {split: (f"{_DONT_STOP_PRETRAINING}{task}/{split}.jsonl",) for split in rows}
+    files = {split: (f"{_DONT_STOP_PRETRAINING}{folder}/{split}.jsonl",) for split in rows}
     return Origin((raw("json_lines", files),), rows, licence)
 
 
@@ -107,27 +106,6 @@ TASKS = (
         prefinetune=False,
     ),
     classification(
-        "hyperpartisan",
-        script(
-            "SemEvalWorkshop/hyperpartisan_news_detection",
-            "byarticle",
-            raw(
-                "hyperpartisan",
-                {
-                    "train": (
-                        f"{_HYPERPARTISAN}articles-training-byarticle-20181122.zip",
-                        f"{_HYPERPARTISAN}ground-truth-training-byarticle-20181122.zip",
-                    )
-                },
-            ),
-            rows={"train": 645},
-            licence="CC BY 4.0",
-        ),
-        FALSE_TRUE,
-        prefinetune=False,
-        **_ONE_SPLIT,
-    ),
-    classification(
         "citation_intent",
         _dont_stop_pretraining("citation_intent", 1_688, 114, 139, "unclear (ACL-ARC, research use)"),
         ("Background", "CompareOrContrast", "Extends", "Future", "Motivation", "Uses"),
@@ -150,6 +128,15 @@ TASKS = (
         _dont_stop_pretraining("chemprot", 4_169, 2_427, 3_469, "unclear (BioCreative VI, research use)"),
         _CHEMPROT,
         ("accuracy", "macro_f1"),  # its papers report micro F1, which is accuracy where every example has one class
+        evaluation_splits=("dev",),
+        test_split="test",
+        prefinetune=False,
+    ),
+    classification(
+        "hyperpartisan",
+        _dont_stop_pretraining("hyperpartisan_news", 515, 65, 65, "CC BY 4.0"),
+        ("false", "true"),
+        ("accuracy", "macro_f1"),
         evaluation_splits=("dev",),
         test_split="test",
         prefinetune=False,

@@ -148,7 +148,7 @@ def test_labels_that_are_names_are_checked_too(key: str, column: str, hidden: st
         get_adapter(key).convert(row | {column: "Z"})
 
 
-OPTIONAL_TEXTS = {("sciq", "support"), ("swag", "sent2"), ("hyperpartisan", "title")}
+OPTIONAL_TEXTS = {("sciq", "support"), ("swag", "sent2")}
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key not in ("natural_questions", "conll2000_chunking")])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -85,24 +84,16 @@ def test_multi_news_is_read_from_the_text_files_of_its_own_repository(hub: Hub):
     assert len(rows) == 2
 
 
-def test_hyperpartisan(hub: Hub, monkeypatch: pytest.MonkeyPatch):
-    body = "".join(
-        f'<article id="{i}" title="T{i}" published-at="2017-01-01"><p>R &amp; D {i}</p>\n</article>' for i in range(10)
+def test_json_lines(hub: Hub, monkeypatch: pytest.MonkeyPatch):
+    text = '{"text": "Fair enough.", "label": "false", "id": 1}\n{"text": "Outrage!", "label": "true", "id": 2}\n'
+    files = {split: (put(hub, f"{split}.jsonl", text),) for split in ("train", "dev", "test")}
+    change_origin(
+        monkeypatch, "hyperpartisan", Place("", files=files, reader="json_lines"), rows=dict.fromkeys(files, 2)
     )
-    truth = "".join(f'<article id="{i}" hyperpartisan="{"true" if i % 2 else "false"}" url="u{i}"/>' for i in range(10))
-    urls = []
-    for name, content in (("articles", body), ("ground-truth", truth)):
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:
-            archive.writestr(f"{name}.xml", f"<articles>{content}</articles>")
-        urls.append(put(hub, f"{name}.zip", buffer.getvalue()))
-    place = Place("", files={"train": tuple(urls)}, reader="hyperpartisan")
-    change_origin(monkeypatch, "hyperpartisan", place, rows={"train": 10})
     source = HubSource()
-    assert source.splits("hyperpartisan") == ["train"]
-    rows = read(source, "hyperpartisan", "train", ("title", "text", "hyperpartisan"))
-    assert len(rows) == 10
-    assert rows[8] == {"title": "T8", "text": "<p>R &amp; D 8</p>\n", "hyperpartisan": False}
+    assert source.splits("hyperpartisan") == ["dev", "test", "train"]
+    rows = read(source, "hyperpartisan", "dev", ("text", "label"))
+    assert rows == [{"text": "Fair enough.", "label": 0}, {"text": "Outrage!", "label": 1}]
 
 
 def test_conll2000(hub: Hub, monkeypatch: pytest.MonkeyPatch):

@@ -23,7 +23,7 @@ def test_every_file_has_the_rows_that_its_manifest_says(raw_data: Path):
 
 def test_json_lines_have_the_published_rows(raw_data: Path):
     source = parse_source(f"local:{raw_data}")
-    keys = [key for key in ("citation_intent", "sciie", "chemprot") if source.splits(key)]
+    keys = [key for key in ("citation_intent", "sciie", "chemprot", "hyperpartisan") if source.splits(key)]
     assert {key: {split: source.rows(key, split) for split in source.splits(key)} for key in keys} == {
         key: dict(sorted(get_task(key).origin.rows.items())) for key in keys
     }

@@ -173,7 +173,7 @@ def test_the_loss_is_each_examples_mean_over_its_masked_tokens_and_log_n_the_voc
     assert segment_log_outcomes({"logits": logits}, segment).tolist() == pytest.approx([math.log(50)] * 3)
 
 
-@pytest.mark.parametrize("kind", ["roberta", "bert"])
+@pytest.mark.parametrize("kind", ["roberta", "bert", "modernbert"])
 def test_the_head_of_a_checkpoint_predicts_as_hugging_face_does(kind, tmp_path, tiny_tokenizer_folder):
     tokenizer = load_tokenizer(tiny_tokenizer_folder)
     torch.manual_seed(0)
@@ -297,6 +297,9 @@ def test_an_encoder_decoder_learns_to_infill_beside_its_end_task(run_yaml, tmp_p
     assert losses[0] == pytest.approx(1, abs=0.1) and losses[-1] < 0.85
     weights = [record[name] for record in records if (name := "tartan/weight/tapt_cola") in record]
     assert weights[0] != weights[-1]
+    (score,) = [record[name] for record in records if (name := "metrics/cola/cola/matthews") in record]
+    best = torch.load(folder.checkpoints / "best-rank0.pt", weights_only=False)["state"]["callbacks"]
+    assert dict(best)["BestCheckpoint"]["best"] == pytest.approx(score), "the end task's alone, not the mean"
     report = score_run(folder.path, "best").read_text()
     assert "tapt_cola" in report and "commonest token" in report
     export(folder.checkpoints / "best-rank0.pt", tmp_path / "exported")

@@ -28,15 +28,15 @@ from tests.tiny_run import (
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("backbone", "strategy"),
+    ("backbone", "strategy", "balancing"),
     [
-        ("bart", "mixed"),
-        ("roberta", "heterogeneous"),
-        ("roberta", "batch_homogeneous"),
-        ("bart", "dataset_homogeneous"),
+        ("bart", "mixed", "none"),
+        ("roberta", "heterogeneous", "uncertainty"),
+        ("roberta", "batch_homogeneous", "none"),
+        ("bart", "dataset_homogeneous", "none"),
     ],
 )
-def test_one_process_ddp_and_fsdp2_end_with_the_same_weights(run_yaml, tmp_path, backbone, strategy):
+def test_one_process_ddp_and_fsdp2_end_with_the_same_weights(run_yaml, tmp_path, backbone, strategy, balancing):
     """Without dropout, because ranks draw other masks."""
     ends = {}
     for name, ranks, parallelism in (("one", 1, "ddp"), ("ddp", 2, "ddp"), ("fsdp2", 2, "fsdp2")):
@@ -44,6 +44,7 @@ def test_one_process_ddp_and_fsdp2_end_with_the_same_weights(run_yaml, tmp_path,
         config |= {"run_name": name, "parallelism": parallelism, "max_duration": "3ba"}
         config["backbone"] |= {"config": TINY[backbone], "dropout": 0.0}
         config["data"]["strategy"] = strategy
+        config["algorithms"] = {"balancing": balancing}
         config["tasks"] = tasks_of(backbone)
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump(config))

@@ -13,6 +13,8 @@ from composer.core import State, get_precision_context
 from composer.utils import dist
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
+from torch.utils.hooks import RemovableHandle
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from recipe.algorithms.tartan.gradients import BodyGradients, add
 from recipe.data.development import DevelopmentBatches, Share
@@ -50,7 +52,7 @@ class DevelopmentGradient:
     Args:
         batches: Draws both batches of a step.
         network: The model's, with ``represent(microbatch) -> (r, H)``: what a head reads of each row.
-        new_head: A head with random weights from torch's global generator.
+        new_head: A head on the CPU with random weights from torch's global generator.
         seed: Of the heads.
     """
 
@@ -84,7 +86,8 @@ class DevelopmentGradient:
         features, labels = self._gather(state, share)
         words = np.random.SeedSequence([self.seed, step])
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(words.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+            # Not torch.manual_seed: it seeds GPUs' generators, too, and all ranks would draw the same dropout.
+            torch.default_generator.manual_seed(int(words.generate_state(1, np.uint64)[0] >> np.uint64(1)))
             head = state.device.module_to_device(self.new_head()).eval()
         train_head(head, features, labels)
         return head.requires_grad_(False)
@@ -112,9 +115,28 @@ def _labels(microbatch: Any) -> Tensor:
 
 @contextmanager
 def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Without dropout, backwards included; layers that keep no activations go on keeping none."""
     training = network.training
     network.eval()
+    # Those compute again only in training, so that is what they are told; dropouts by the layer's own flag (BART's)
+    # are off nevertheless, for the flag is down while the layer runs, in a backward, too.
+    layers = [m for m in network.modules() if isinstance(m, GradientCheckpointingLayer) and m.gradient_checkpointing]
+    hooks: list[RemovableHandle] = []
+    for layer in layers:
+        layer.training = True
+        hooks.append(layer.register_forward_pre_hook(_lower_flag))
+        hooks.append(layer.register_forward_hook(_raise_flag, always_call=True))  # a second run may be cut short
     try:
         yield
     finally:
+        for hook in hooks:
+            hook.remove()
         network.train(training)
+
+
+def _lower_flag(layer: nn.Module, *_: Any) -> None:
+    layer.training = False
+
+
+def _raise_flag(layer: nn.Module, *_: Any) -> None:
+    layer.training = True

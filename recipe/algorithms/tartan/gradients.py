@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -15,7 +16,7 @@ class BodyGradients:
 
     Replicated parameters (one process, DDP): ``torch.autograd.grad``, of which DDP takes no notice: a gradient is this
     rank's alone. Sharded ones (FSDP2): a backward, which every rank must run, with ``.grad`` set aside meanwhile: a
-    gradient is this rank's shard of the mean over ranks.
+    gradient is this rank's shard of the mean over ranks; where ranks hold copies (HSDP), every shard is on one of each.
 
     Args:
         body: The shared parameters.
@@ -54,6 +55,12 @@ class BodyGradients:
                 if gradient is not None:
                     dist.all_reduce(gradient)
 
+    def sum_shards(self, products: Tensor) -> None:
+        """Sums over ranks in place what each found of its shards; whole gradients have no such parts."""
+        if self.sharded:
+            dist.all_reduce(products)
+            products /= _copies(self.body[0])
+
     def _clear(self) -> None:
         for parameter in self.parameters:
             parameter.grad = None
@@ -70,6 +77,13 @@ def dot(one: list[Tensor | None], other: list[Tensor | None]) -> Tensor:
 def add(one: list[Tensor | None], other: list[Tensor | None]) -> list[Tensor | None]:
     """The sum of two gradients."""
     return [a if b is None else b if a is None else a.add_(b) for a, b in zip(one, other, strict=True)]
+
+
+def _copies(parameter: Tensor) -> int:
+    """How often each shard of a parameter exists."""
+    assert isinstance(parameter, DTensor)
+    placed = enumerate(parameter.placements)
+    return math.prod(parameter.device_mesh.size(axis) for axis, placement in placed if placement.is_replicate())
 
 
 def _local(gradient: Tensor) -> Tensor:

@@ -152,8 +152,7 @@ class MetaTartan(MTTartan):
         assert self._gradients is not None
         development_square = dot(self._development_gradient, self._development_gradient)
         table = torch.cat([self._products.flatten(), development_square.to(self._products).view(1)])
-        if self._gradients.sharded:
-            dist.all_reduce(table)
+        self._gradients.sum_shards(table)
         products, squares = table[:-1].view_as(self._products).double().unbind(dim=-1)
         similar = similarities(products, squares, table[-1].double(), self.similarity)
         sums = (similar * self._parts.to(similar)).sum(dim=0)

@@ -64,8 +64,3 @@ def test_fever_nli_reads_the_evidence_first_and_checks_the_label_by_the_verdict(
     assert get_adapter("fever_nli").convert(row) == ClassificationExample("Evidence.", 1, "Claim.")
     with pytest.raises(InvalidData, match=r"label 1 \(neutral\) but fever_gold_label 'REFUTES'"):
         get_adapter("fever_nli").convert(row | {"fever_gold_label": "REFUTES"})
-
-
-def test_hyperpartisan_articles_are_text_under_their_title() -> None:
-    row = {"text": '<p>A &amp; <a href="">b</a>.</p><p></p><p>C.</p>', "title": "T &c", "hyperpartisan": True}
-    assert get_adapter("hyperpartisan").convert(row) == ClassificationExample("T &c\nA & b .\nC.", 1)

@@ -24,8 +24,12 @@ from recipe.algorithms.balancing import (
 from recipe.algorithms.log_n_scaling import LogNLossScaling
 from recipe.checkpoint import latest_checkpoint, read_checkpoint
 from recipe.config import Balancing, load_config
+from recipe.data.tokenizer import load_tokenizer
+from recipe.models.backbone import build_backbone
+from recipe.models.network import MultitaskNetwork
 from recipe.train import train
 from tests.recipe.algorithms.toy_tasks import CLASSES, LEARNING_RATE, ToyModel, cut, fit_toy, toy_examples, toy_losses
+from tests.tiny_run import TINY
 
 TASKS = ("a", "b", "c")
 SIZES = {"a": 10, "b": 20, "c": 60}
@@ -124,6 +128,14 @@ def test_an_averaged_loss_cannot_be_weighed():
         weigh_by_task(torch.tensor(1.0), torch.ones(2), torch.tensor([0, 1]))
 
 
+def test_log_variances_of_tasks_that_a_step_lacks_are_idle_as_their_heads_are(tiny_tokenizer_folder):
+    backbone = build_backbone(TINY["roberta"], load_tokenizer(tiny_tokenizer_folder))
+    network = MultitaskNetwork(backbone, ["cola", "mnli", "cb"], learn_variances=True)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    idle = {names[id(parameter)] for parameter in network.idle_parameters(["mnli"])}
+    assert {name for name in idle if "log_variances" in name} == {"log_variances.cola", "log_variances.cb"}
+
+
 @pytest.mark.parametrize("balancing", [way.value for way in Balancing if way is not Balancing.none])
 def test_a_resumed_run_ends_bitwise_as_an_uninterrupted_one(run_yaml, balancing, monkeypatch):
     monkeypatch.setattr(DynamicWeightAverage.__init__, "__defaults__", (2, 2.0, 10))  # intervals of two steps
@@ -140,4 +152,5 @@ def test_a_resumed_run_ends_bitwise_as_an_uninterrupted_one(run_yaml, balancing,
     resumed = read_checkpoint(latest).weights
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     if balancing == "uncertainty":
-        assert whole["log_variances"].abs().max() > 1e-3, "variances must have been learned"
+        variances = [value for name, value in whole.items() if name.startswith("log_variances.")]
+        assert torch.cat(variances).abs().max() > 1e-3, "variances must have been learned"

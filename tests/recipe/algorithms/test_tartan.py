@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from collections.abc import Callable
+from itertools import accumulate
+from typing import Any, cast
 
 import pytest
 import torch
 import torch.nn.functional as F
 import yaml
+from composer import Algorithm
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.profiler import ProfilerActivity, profile
 
-from recipe.algorithms.tartan import BodyGradients, MTTartan, similarities, train_head
+from recipe.algorithms.tartan import BodyGradients, DevelopmentGradient, MetaTartan, MTTartan, similarities, train_head
 from recipe.checkpoint import latest_checkpoint, read_checkpoint
 from recipe.config import load_config
 from recipe.train import train
 from tests.processes import run_ranks
-from tests.recipe.algorithms.toy_tartan_on_ranks import in_turn, joined, train_toy
 from tests.recipe.algorithms.toy_tasks import (
     HIDDEN,
     LEARNING_RATE,
@@ -31,7 +36,8 @@ from tests.recipe.algorithms.toy_tasks import (
     toy_labels,
     toy_microbatch,
 )
-from tests.tiny_run import final_weights, train_with_sgd
+from tests.recipe.algorithms.toy_weights_on_ranks import WEIGHTINGS, in_turn, joined, train_toy
+from tests.tiny_run import TINY, final_weights, train_with_sgd
 
 TASKS = ("end", "helps", "other")
 ADAM: dict[str, Any] = {"lr": 1e-3, "weight_decay": 0.1}
@@ -127,6 +133,17 @@ def test_zero_gradients_have_no_similarity():
     assert similarities(products, squares, torch.tensor(0.0), "cosine").tolist() == [0.0, 0.0]
 
 
+def test_where_ranks_hold_copies_of_the_model_every_shard_counts_once(monkeypatch):
+    """Six ranks, three copies of two shards each: only GPUs can train so."""
+    monkeypatch.setattr("torch.distributed.device_mesh.get_rank", lambda: 0)
+    monkeypatch.setattr("recipe.algorithms.tartan.gradients.dist.all_reduce", lambda tensor: tensor.mul_(6))
+    mesh = DeviceMesh("cpu", [[0, 1], [2, 3], [4, 5]], _init_backend=False)
+    sharded = nn.Parameter(DTensor.from_local(torch.ones(2, 3), mesh, (Replicate(), Shard(0)), run_check=False))
+    products = torch.tensor([1.0, 2.5])
+    BodyGradients([sharded], [sharded]).sum_shards(products)
+    assert products.tolist() == [2.0, 5.0]
+
+
 def test_a_heads_training_stops_where_its_loss_stands_still():
     head = nn.Linear(HIDDEN, 3)
     before = head.weight.clone()
@@ -135,27 +152,55 @@ def test_a_heads_training_stops_where_its_loss_stands_still():
     assert 1 <= steps < 10
 
 
-def test_within_100_steps_a_helpful_task_outweighs_another_and_the_end_task_is_learned_better():
+def test_a_fresh_head_leaves_all_generators_alone(steps, batches, monkeypatch):
+    """GPUs' too: with the same seed everywhere all ranks would draw the same dropout, in every step anew."""
+    model = ToyModel(TASKS)
+    meta = meta_tartan(model, TASKS, batches)
+    compute = meta.development.compute
+
+    def watched(*arguments: Any) -> list[Tensor | None]:
+        with monkeypatch.context() as patched:
+            patched.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("GPUs' generators are seeded"))
+            before = torch.get_rng_state()
+            gradient = compute(*arguments)
+        assert torch.equal(torch.get_rng_state(), before)
+        return gradient
+
+    monkeypatch.setattr(meta.development, "compute", watched)
+    fit_toy(model, steps[:1], lambda: [meta])
+
+
+@pytest.mark.parametrize("seed", [4, 5, 6])
+def test_within_100_steps_a_helpful_task_outweighs_a_harmful_one_and_the_end_task_is_learned_better(seed):
     """The body has room for one truth (rank 2): the helpful task has the end task's, the other one its own."""
     truths = {"end": 3, "helps": 3, "other": 8}
-    data = {task: toy_examples([task], 640, seed=seed) for task, seed in truths.items()}
-    draw = torch.Generator().manual_seed(4)
-    steps = []
+    data = {task: toy_examples([task], 640, seed=truth) for task, truth in truths.items()}
+    draw = torch.Generator().manual_seed(seed)
+    drawn: list[list[Example]] = []
     for _ in range(100):
-        picked: list[Example] = []
+        picked = []
         for task, size, count in (("end", 12, 2), ("helps", 240, 6), ("other", 240, 6)):  # few of the end task's own
             picked += [data[task][int(i)] for i in torch.randint(0, size, (count,), generator=draw)]
-        steps.append([toy_microbatch(picked)])
+        drawn.append(picked)
     dev, test = data["end"][240:320], data["end"][320:]
-    losses, weights = {}, {}
-    for name in ("equal", "learned"):
+
+    def loss_after(algorithm: Callable[[ToyModel], Algorithm], without: str | None = None) -> float:
         model = ToyModel(TASKS, width=2)
-        meta = meta_tartan(model, TASKS, ToyBatches(dev, (32, 48)), lr=0.1)
-        fit_toy(model, steps, lambda name=name, meta=meta: [meta if name == "learned" else MTTartan(TASKS)], lr=0.3)
-        losses[name] = _end_task_loss(model, dev, test)
-        weights = dict(zip(TASKS, meta.weights.tolist(), strict=True))
-    assert weights["helps"] > 3 * weights["other"], weights
-    assert losses["learned"] < losses["equal"] - 0.03, losses
+        steps = [[toy_microbatch([example for example in picked if example[0] != without])] for picked in drawn]
+        fit_toy(model, steps, lambda: [algorithm(model)], lr=0.3)
+        return _end_task_loss(model, dev, test)
+
+    learning: list[MetaTartan] = []
+
+    def learn(model: ToyModel) -> MetaTartan:
+        learning.append(meta_tartan(model, TASKS, ToyBatches(dev, (32, 48)), lr=0.1))
+        return learning[0]
+
+    equal, learned = loss_after(lambda _: MTTartan(TASKS)), loss_after(learn)
+    assert loss_after(lambda _: MTTartan(TASKS), without="other") < equal - 0.03, "the other task must be harmful"
+    assert learned < equal - 0.03
+    end, helps, other = learning[0].weights.tolist()
+    assert other < 1 / 3 and helps > 3 * other, (end, helps, other)
 
 
 def _end_task_loss(model: ToyModel, dev: list[Example], test: list[Example]) -> float:
@@ -199,26 +244,42 @@ def _most_gradient_bytes(count: int, monkeypatch: pytest.MonkeyPatch) -> int:
     return peak
 
 
+def test_peak_memory_of_a_step_with_40_tasks_is_within_15_percent_of_that_with_4():
+    """All tensors, as torch's allocator counts them: the same examples, of more tasks."""
+    few, many = _peak_bytes(4), _peak_bytes(40)
+    assert many < 1.15 * few, (few, many)
+
+
+def _peak_bytes(count: int) -> float:
+    tasks = [f"task{number:02}" for number in range(count)]
+    model = ToyModel(tasks, width=200)
+    meta = meta_tartan(model, tasks, ToyBatches(toy_examples(["task00"], 40, seed=2)))
+    steps = [cut(toy_examples(tasks, 80 // count), [40, 40])] * 2
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        fit_toy(model, steps, lambda: [meta])
+    recorded = cast(Any, profiled.profiler).kineto_results.events()
+    events = sorted((event for event in recorded if event.name() == "[memory]"), key=lambda event: event.start_ns())
+    return sum(parameter.nbytes for parameter in model.parameters()) + max(accumulate(e.nbytes() for e in events))
+
+
 @pytest.mark.slow
 def test_two_ranks_learn_the_weights_of_one(tmp_path):
-    """DDP's part of a step is a microbatch of a rank, so one process takes them in turn; FSDP2's is all ranks'."""
-    script = "tests/recipe/algorithms/toy_tartan_on_ranks.py"
-    run_ranks(script, str(tmp_path), ranks=2)
-    for parallelism, similarity, lay_out in (
-        ("ddp", "cosine", in_turn),
-        ("ddp", "dot", in_turn),
-        ("fsdp2", "cosine", joined),
-    ):
-        model, meta = train_toy(lay_out, similarity)
-        found = torch.load(tmp_path / f"{parallelism}-{similarity}.pt", weights_only=True)
-        torch.testing.assert_close(found.pop("weights"), meta.weights, rtol=0, atol=1e-6)
+    """Those of balancing, too. What META-TARTAN compares is under DDP a microbatch of a rank, so one process takes them
+    in turn; under FSDP2 all ranks' at a time.
+    """
+    run_ranks("tests/recipe/algorithms/toy_weights_on_ranks.py", str(tmp_path), ranks=2)
+    for parallelism, name in WEIGHTINGS:
+        model, weighting = train_toy(joined if parallelism == "fsdp2" else in_turn, name)
+        assert weighting.weights.max() - weighting.weights.min() > 1e-3, "weights must have moved"
+        found = torch.load(tmp_path / f"{parallelism}-{name}.pt", weights_only=True)
+        torch.testing.assert_close(found.pop("weights"), weighting.weights, rtol=0, atol=1e-6)
         for name, value in model.network.state_dict().items():
             torch.testing.assert_close(found[name], value, rtol=0, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @pytest.mark.slow
 def test_one_process_ddp_and_fsdp2_end_with_the_same_weights(run_yaml, tmp_path):
-    """A real model with masked language modelling; scalar products, which do not depend on how a step is cut."""
+    """A real model with masked language modelling and R3F; scalar products do not depend on how a step is cut."""
     ends = {}
     for name, ranks, parallelism in (("one", 1, "ddp"), ("ddp", 2, "ddp"), ("fsdp2", 2, "fsdp2")):
         config = yaml.safe_load(run_yaml.read_text())
@@ -233,7 +294,8 @@ def test_one_process_ddp_and_fsdp2_end_with_the_same_weights(run_yaml, tmp_path)
             "head_examples": 16,
             "examples": 24,
         }
-        config["algorithms"] = {"tartan": tartan, "r3f": {"enabled": False}}
+        config["algorithms"] = {"tartan": tartan}
+        config["activation_checkpointing"] = parallelism == "fsdp2"  # which changes nothing
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump(config))
         train_with_sgd(path, ranks)
@@ -266,6 +328,36 @@ def test_a_resumed_run_ends_bitwise_as_an_uninterrupted_one(run_yaml):
     assert len(set(weights["weights"].values())) > 2, "weights must have moved"
 
 
+@pytest.mark.parametrize("backbone", ["roberta", "bart"])  # BART's layers drop out by a flag of their own
+def test_activation_checkpointing_holds_in_the_development_pass_and_changes_nothing(run_yaml, backbone, monkeypatch):
+    compute, kept = DevelopmentGradient.compute, []
+
+    def weighed(self: DevelopmentGradient, *arguments: Any) -> list[Tensor | None]:
+        kept.append(0)
+
+        def weigh(tensor: Tensor) -> Tensor:
+            kept[-1] += tensor.nbytes
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(weigh, lambda tensor: tensor):
+            return compute(self, *arguments)
+
+    monkeypatch.setattr(DevelopmentGradient, "compute", weighed)
+    ends, sizes = {}, {}
+    for switch in ("false", "true"):
+        short = ["max_duration=2ba", "eval_interval=9ep", f"run_name={switch}", f"activation_checkpointing={switch}"]
+        config = load_config(run_yaml, [*META, "tasks=[cola,mnli]", "algorithms.tartan.examples=24", *short])
+        config.backbone.config = TINY[backbone]
+        checkpoint = latest_checkpoint(train(config).checkpoints)
+        assert checkpoint is not None
+        ends[switch] = read_checkpoint(checkpoint).weights, _algorithm_state(checkpoint)["weights"]
+        sizes[switch] = max(kept[-2:])
+    assert sizes["true"] < 0.6 * sizes["false"], sizes
+    assert ends["true"][1] == pytest.approx(ends["false"][1], abs=1e-6)
+    for name, value in ends["false"][0].items():
+        torch.testing.assert_close(ends["true"][0][name], value, rtol=0, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+
+
 def _algorithm_state(checkpoint: Any) -> dict[str, Any]:
     content = torch.load(checkpoint, weights_only=False, map_location="cpu")
     return dict(content["state"]["algorithms"])["MetaTartan"]
@@ -278,9 +370,12 @@ def _algorithm_state(checkpoint: Any) -> dict[str, Any]:
         (["data.weighting=tasks"], "leave data.weighting at examples"),
         (["algorithms.balancing=dwa"], "both weigh the tasks"),
         (["algorithms.tartan.end_task=rte"], "end_task=rte must be one of tasks"),
+        (["algorithms.tartan.end_task=rte", "algorithms.tartan.method=mt"], "end_task=rte must be one of tasks"),
         (["algorithms.tartan.end_task=squad"], "squad is a mrc task"),
+        (["parallelism=fsdp1"], "parallelism=fsdp1 has them in flat pieces alone: use parallelism=ddp or fsdp2"),
         (["precision=amp_fp16"], "too small for precision=amp_fp16"),
         (["algorithms.tartan.examples=0"], "algorithms.tartan.examples=0 must be positive"),
+        (["algorithms.tartan.lr=-1"], "algorithms.tartan.lr=-1.0 must be positive"),
     ],
 )
 def test_what_cannot_be_supported_is_refused_at_once(run_yaml, overrides, message):

@@ -248,15 +248,15 @@ def test_a_metric_that_is_not_evaluated_is_named() -> None:
 
 
 class Scripted(Aggregate):
-    """Lets the test decide what the evaluation finds: the value at each step, as every task's primary metric."""
+    """Lets the test decide what the evaluation finds at each step: every task's primary metric, or CB's by itself."""
 
-    def __init__(self, values: dict[int, float]) -> None:
+    def __init__(self, values: dict[int, float], of_cb: dict[int, float] | None = None) -> None:
         super().__init__({"cola": "matthews", "cb": "accuracy"})
-        self.values = values
+        self.values = {"cola": values, "cb": of_cb or values}
 
     def eval_after_all(self, state: State, logger: Logger) -> None:
         for task, metric in self.primary_metrics.items():
-            state.eval_metric_values[f"{task}/{metric}"] = self.values[int(state.timestamp.batch)]
+            state.eval_metric_values[f"{task}/{metric}"] = self.values[task][int(state.timestamp.batch)]
         super().eval_after_all(state, logger)
 
 
@@ -284,6 +284,13 @@ def test_the_best_checkpoint_holds_the_weights_of_the_best_evaluation(tmp_path: 
     assert torch.equal(saved_weights(tmp_path / "best-rank0.pt"), weights.at[4])
     assert not torch.equal(weights.at[4], weights.at[6])
     assert [file.name for file in tmp_path.iterdir()] == ["best-rank0.pt"]
+
+
+def test_the_best_checkpoint_can_be_that_of_one_task(tmp_path: Path) -> None:
+    weights = Weights()
+    scores = Scripted({2: 0.9, 4: 0.1, 6: 0.1}, of_cb={2: 0.3, 4: 0.4, 6: 0.2})
+    train([weights, scores, BestCheckpoint(tmp_path, ["cb"])])
+    assert torch.equal(saved_weights(tmp_path / "best-rank0.pt"), weights.at[4])
 
 
 @pytest.mark.parametrize(("after", "best_step"), [(0.4, 2), (0.6, 4)])

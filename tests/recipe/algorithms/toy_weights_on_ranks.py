@@ -1,4 +1,4 @@
-"""META-TARTAN on the toy, by as many ranks as there are: weights go to ``<folder>/<parallelism>-<similarity>.pt``."""
+"""What weighs tasks, on the toy, by as many ranks as there are: weights go to ``<folder>/<parallelism>-<name>.pt``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,34 @@ from composer.core import Algorithm
 from composer.utils import dist
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
-from recipe.algorithms.tartan import MetaTartan
+from recipe.algorithms.balancing import (
+    DynamicWeightAverage,
+    InverseLossWeighting,
+    LossBalancing,
+    UncertaintyWeighting,
+)
 from recipe.config import Parallelism, TrainConfig
 from recipe.distributed import GlooShardedMean, initialize_ranks, parallelism_config
-from tests.recipe.algorithms.toy_tasks import Example, ToyBatches, ToyModel, cut, fit_toy, meta_tartan, toy_examples
+from tests.recipe.algorithms.toy_tasks import (
+    Example,
+    ToyBatches,
+    ToyModel,
+    cut,
+    fit_toy,
+    meta_tartan,
+    toy_examples,
+    toy_losses,
+)
 
 TASKS = ("end", "helps", "other")
+WEIGHTINGS = (
+    ("ddp", "cosine"),
+    ("ddp", "dot"),
+    ("fsdp2", "cosine"),
+    ("ddp", "inverse_loss"),
+    ("ddp", "dwa"),
+    ("ddp", "uncertainty"),
+)
 LayOut = Callable[[list[list[Example]]], list[dict[str, Any]]]  # a step's pieces to its microbatches
 
 
@@ -43,34 +65,36 @@ def own(step: list[list[Example]]) -> list[dict[str, Any]]:
     return in_turn(step[dist.get_global_rank() :: dist.get_world_size()])
 
 
-def train_toy(
-    lay_out: LayOut, similarity: Any, parallelism: Parallelism = Parallelism.ddp
-) -> tuple[ToyModel, MetaTartan]:
-    model = ToyModel(TASKS)
+def build_weighting(name: str, model: ToyModel) -> LossBalancing:
+    """META-TARTAN by a similarity, or a way of balancing."""
+    if name == "inverse_loss":
+        return InverseLossWeighting(toy_losses, TASKS)
+    if name == "dwa":
+        return DynamicWeightAverage(toy_losses, TASKS, steps=1)
+    if name == "uncertainty":
+        return UncertaintyWeighting(lambda outputs: outputs[0]["log_variances"], TASKS)
     development = toy_examples(["end"], 40, seed=2)
     batches = ToyBatches(development, rank=dist.get_global_rank(), ranks=dist.get_world_size())
-    meta = meta_tartan(model, TASKS, batches, similarity=similarity, lr=0.5)
-    algorithms: list[Algorithm] = [meta, *([GlooShardedMean()] if GlooShardedMean.needed(parallelism) else [])]
+    return meta_tartan(model, TASKS, batches, similarity=name, lr=0.5)
+
+
+def train_toy(lay_out: LayOut, name: str, parallelism: Parallelism = Parallelism.ddp) -> tuple[ToyModel, LossBalancing]:
+    model = ToyModel(TASKS)
+    weighting = build_weighting(name, model)
+    algorithms: list[Algorithm] = [weighting, *([GlooShardedMean()] if GlooShardedMean.needed(parallelism) else [])]
     sharding = parallelism_config(TrainConfig(parallelism=parallelism))
     fit_toy(model, [lay_out(step) for step in pieces()], lambda: algorithms, parallelism_config=sharding)
-    return model, meta
+    return model, weighting
 
 
 def main(folder: Path) -> None:
     initialize_ranks()
-    for parallelism, similarity in (
-        (Parallelism.ddp, "cosine"),
-        (Parallelism.ddp, "dot"),
-        (Parallelism.fsdp2, "cosine"),
-    ):
-        model, meta = train_toy(own, similarity, parallelism)
+    for parallelism, name in WEIGHTINGS:
+        model, weighting = train_toy(own, name, Parallelism(parallelism))
         options = StateDictOptions(full_state_dict=True)
-        state = {"weights": meta.weights, **get_model_state_dict(model.network, options=options)}
-        torch.save(state, folder / f"{parallelism.value}-{similarity}.pt-{dist.get_global_rank()}")
+        state = {"weights": weighting.weights, **get_model_state_dict(model.network, options=options)}
         if dist.get_global_rank() == 0:
-            Path(f"{folder}/{parallelism.value}-{similarity}.pt-0").rename(
-                folder / f"{parallelism.value}-{similarity}.pt"
-            )
+            torch.save(state, folder / f"{parallelism}-{name}.pt")
 
 
 if __name__ == "__main__":
