@@ -15,9 +15,11 @@ explained below.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
+from typing import NamedTuple
 
 from recipe.data.manifest import TRAINING_SPLITS, Manifest
 from recipe.data.store import open_manifests
@@ -31,6 +33,7 @@ from recipe.protocol.config import ProtocolConfig, SearchConfig, finetune_config
 from recipe.protocol.finetune_config import FinetuneConfig
 from recipe.protocol.process import ProcessError
 from recipe.protocol.result import load_predictions
+from recipe.protocol.search import count_done
 from recipe.protocol.starts import describe_starts, name_starts
 from recipe.protocol.steps import expected_steps, hours_text, steps_text
 from recipe.protocol.trial import finished_trials
@@ -109,15 +112,12 @@ def describe(config: ProtocolConfig, speed: float | None = None) -> str:
     rows: list[tuple[str, ...]] = []
     times: list[float | None] = []
     for task in config.tasks:
-        cells = [cell for cell in list_cells(config, starts) if cell.task == task]
-        done = [result for cell in cells for _, result in finished_trials(cell, root)]
-        left = len(cells) * count_trials(config) - len(done)
-        own = _example(config, task)
-        steps = expected_steps([task], own.data, own.max_duration)
-        guessed = speed and steps and steps * own.data.step_examples / speed
-        seconds = mean(result.seconds for result in done) if done else guessed
-        times.append(seconds and left * seconds)
-        rows.append((task, str(left), str(len(done)), steps_text(steps), hours_text(times[-1])))
+        expected = [_expect(config, task, fraction, starts, root, speed) for fraction in config.fractions]
+        left, done = sum(one.left for one in expected), sum(one.done for one in expected)
+        steps = [one.steps for one in expected if one.steps is not None]
+        seconds = [one.seconds for one in expected if one.seconds is not None]
+        times.append(sum(seconds) if len(seconds) == len(expected) else None)
+        rows.append((task, str(left), str(done), steps_text(max(steps, default=None)), hours_text(times[-1])))
     known = [seconds for seconds in times if seconds is not None]
     head = ("task", "runs left", "done", "steps of a run, at most", "hours left")
     points, shares = len(hyperparameters(config.search)), len(config.fractions)
@@ -131,10 +131,35 @@ def describe(config: ProtocolConfig, speed: float | None = None) -> str:
     )
 
 
-def _example(config: ProtocolConfig, task: str) -> FinetuneConfig:
+class _Share(NamedTuple):
+    """What is expected of a task's runs on one share of its training data, from all starts."""
+
+    left: int
+    done: int
+    steps: int | None  # of one run
+    seconds: float | None  # of those that are left
+
+
+def _expect(
+    config: ProtocolConfig, task: str, fraction: float, starts: Mapping[str, str], root: Path, speed: float | None
+) -> _Share:
+    own = replace(config, tasks=[task], fractions=[fraction])
+    cells = list_cells(own, starts)
+    done = sum(count_done(cell, root, config) for cell in cells)
+    left = len(cells) * count_trials(config) - done
+    example = _example(config, task, fraction)
+    steps = expected_steps([task], example.data, example.max_duration)
+    # Of an earlier search, too: they are as long. Those on another share are not.
+    timed = [result.seconds for cell in cells for _, result in finished_trials(cell, root)]
+    guessed = steps * example.data.step_examples / speed if steps and speed else None
+    seconds = mean(timed) if timed else guessed
+    return _Share(left, done, steps, left * seconds if seconds is not None else None if left else 0.0)
+
+
+def _example(config: ProtocolConfig, task: str, fraction: float = 1.0) -> FinetuneConfig:
     """One of a task's runs."""
     point = hyperparameters(config.search)[0]
-    return finetune_config(config, task, "start", max(config.fractions), point, seed=1, runs="", run_name="run")
+    return finetune_config(config, task, "start", fraction, point, seed=1, runs="", run_name="run")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

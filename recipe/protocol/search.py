@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from recipe.protocol.config import ProtocolConfig, hyperparameters
-from recipe.protocol.result import FinetuneResult
+from recipe.protocol.result import FinetuneResult, load_result
 from recipe.protocol.trial import Cell, Point, Trial
 
 JOURNAL = "search.log"
@@ -39,6 +41,29 @@ def search(
     best = _best_point(cell, root, config, run)
     trials = [Trial(cell, tuple(best.items()), seed) for seed in config.seeds]
     return {trial: run(trial) for trial in trials}
+
+
+def count_done(cell: Cell, root: Path, config: ProtocolConfig) -> int:
+    """How many of the runs that :func:`search` makes are finished; those of an earlier search do not count."""
+    first, *others = config.seeds
+    trials = [_trial(cell, point, first) for point in hyperparameters(config.search)]
+    tried = [trial for trial in trials if trial.is_done(root)]
+    if len(trials) == 1:
+        best = trials[0]
+    elif tried:  # the best so far, which others may still beat
+        best = max(tried, key=lambda trial: _worth(load_result(trial.folder(root)).score))
+    else:
+        return 0
+    return len(tried) + sum(replace(best, seed=seed).is_done(root) for seed in others)
+
+
+def _trial(cell: Cell, point: Point, seed: int) -> Trial:
+    return Trial(cell, tuple(point.items()), seed)
+
+
+def _worth(score: float) -> float:
+    """For comparison: a score that is undefined, that of a run that diverged, is the worst."""
+    return -math.inf if math.isnan(score) else score
 
 
 def _best_point(cell: Cell, root: Path, config: ProtocolConfig, run: Callable[[Trial], FinetuneResult]) -> Point:

@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -195,6 +196,34 @@ def test_a_dry_run_tells_hours_from_what_is_done_and_else_from_a_speed(study_yam
     (folder / "finished.json").write_text(json.dumps(seen))
     measured = describe_study(config, speed=1.0)
     assert "| tasks_01 | 1 | mixed | 2 | done |" in measured and "| tasks_02 | 2 | mixed | 2 | 5.0 |" in measured
+
+
+def finish(root: Path, trial: Trial, score: float, **values: Any) -> None:
+    trial.folder(root).mkdir(parents=True, exist_ok=True)
+    result = replace(outcome(trial, score), fraction=trial.cell.fraction, **values)
+    (trial.folder(root) / "result.json").write_text(json.dumps(result.__dict__))
+
+
+def test_a_dry_run_counts_only_the_runs_that_this_search_makes(tmp_path: Path):
+    config = protocol(tmp_path, seeds=[1, 2], search={"lr": [1e-5, 2e-5]})
+    earlier, worse, best = ((("lr", lr), ("eps", 1e-6), ("dropout", None)) for lr in (9e-5, 1e-5, 2e-5))
+    for point, score, seeds in ((earlier, 0.9, (1, 2)), (worse, 0.1, (1, 2)), (best, 0.5, (1,))):
+        for seed in seeds:
+            finish(tmp_path / "small", Trial(CELL, point, seed), score, seconds=7200)
+    assert "| cb | 1 | 2 | 80 | 2.0 |" in describe(config), "the best one's second seed is left"
+    finish(tmp_path / "small", Trial(CELL, best, 2), 0.5)
+    assert "| cb | 0 | 3 | 80 | 0.0 |" in describe(config)
+
+
+def test_a_dry_run_tells_the_hours_of_each_share_of_the_data(tmp_path: Path):
+    config = protocol(tmp_path, seeds=[1, 2], search={"lr": [1e-5]}, fractions=[0.5, 1.0])
+    steps, halves = 80, 40
+    hourly = describe(config, speed=2 * (steps + halves) * 32 / 3600)
+    assert "| cb | 4 | 0 | 80 | 1.0 |" in hourly
+    half = Trial(replace(CELL, fraction=0.5), (("lr", 1e-5), ("eps", 1e-6), ("dropout", None)), 1)
+    finish(tmp_path / "small", half, 0.5, seconds=3600)
+    assert "| cb | 3 | 1 | 80 | known after the first run |" in describe(config), "a half says nothing of the whole"
+    assert "| cb | 3 | 1 | 80 | 3.0 |" in describe(config, speed=steps * 32 / 3600)
 
 
 def test_a_study_says_what_its_runs_are_compared_with(study_yaml: Path, tmp_path: Path):
