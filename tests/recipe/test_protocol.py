@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -69,13 +70,47 @@ def test_every_combination_is_tried_once_and_the_best_runs_with_all_seeds(tmp_pa
 
     with pytest.raises(KeyboardInterrupt):
         search(CELL, tmp_path, config, run)
-    final = search(CELL, tmp_path, config, run)
+    final = search(CELL, tmp_path, config, run).runs
     assert [(dict(trial.point), trial.seed) for trial in final] == [
         ({"lr": 3e-5, "eps": 1e-6, "dropout": None}, seed) for seed in (3, 1)
     ]
     searched = [trial for trial in ran if trial.seed == 3]
     assert {trial.point for trial in searched} == {tuple(point.items()) for point in hyperparameters(config.search)}
     assert len(searched) == 8 + 1 + 1, "eight combinations, the interrupted one again, and the best one's result"
+
+
+def test_a_combination_that_fails_or_diverges_is_the_worst_and_is_named(tmp_path: Path):
+    config = protocol(tmp_path, seeds=[1, 2], search={"lr": [1e-5, 3e-5, 9e-5]})
+    ran: list[Trial] = []
+
+    def run(trial: Trial) -> FinetuneResult:
+        ran.append(trial)
+        lr = dict(trial.point)["lr"]
+        if lr == 3e-5:
+            raise ProcessError("out of memory")
+        return outcome(trial, math.nan if lr == 9e-5 else 0.1)
+
+    for _ in range(2):  # in the next call they may succeed
+        ran.clear()
+        found = search(CELL, tmp_path, config, run)
+        assert [(dict(trial.point)["lr"], trial.seed) for trial in found.runs] == [(1e-5, 1), (1e-5, 2)]
+        assert [dict(trial.point)["lr"] for trial in ran].count(3e-5) == 1
+        failed, diverged = found.errors
+        assert failed == "out of memory"
+        assert "lr=9e-05,eps=1e-06,seed=1: its accuracy is undefined, as of a run that diverged" in diverged
+
+
+def test_a_cell_fails_only_if_nothing_of_it_succeeds(tmp_path: Path):
+    def run(trial: Trial) -> FinetuneResult:
+        if trial.seed != 2:
+            raise ProcessError(f"no {trial.name}")
+        return outcome(trial, 0.5)
+
+    config = protocol(tmp_path, seeds=[1, 2], search={"lr": [1e-5]})
+    found = search(CELL, tmp_path, config, run)
+    assert [trial.seed for trial in found.runs] == [2] and found.errors == ["no lr=1e-05,eps=1e-06,seed=1"]
+    with pytest.raises(ProcessError, match=r"^no lr=1e-05,eps=1e-06,seed=1 \(and 1 more of cb/plain/1\)$"):
+        search(CELL, tmp_path, protocol(tmp_path, seeds=[1, 2], search={"lr": [1e-5, 3e-5]}), run)
 
 
 def test_a_cell_that_fails_stops_no_other_and_is_named(tmp_path: Path):
