@@ -29,12 +29,12 @@ from recipe.export import exported_start
 from recipe.protocol.cells import count_trials, list_cells, run_cells
 from recipe.protocol.command import compare_command
 from recipe.protocol.comparison import Comparison, Run
-from recipe.protocol.config import ProtocolConfig, SearchConfig, finetune_config, hyperparameters, load_protocol_config
-from recipe.protocol.finetune_config import FinetuneConfig
+from recipe.protocol.config import ProtocolConfig, SearchConfig, hyperparameters, load_protocol_config
+from recipe.protocol.preflight import check_data, example_run, find_problems, needed_data
 from recipe.protocol.process import ProcessError
 from recipe.protocol.result import load_predictions
-from recipe.protocol.search import count_done
-from recipe.protocol.starts import describe_starts, name_starts
+from recipe.protocol.search import finished_runs
+from recipe.protocol.starts import describe_starts, name_starts, start_tokenizer
 from recipe.protocol.steps import expected_steps, hours_text, steps_text
 from recipe.protocol.trial import finished_trials
 from recipe.report.files import write_text
@@ -58,12 +58,19 @@ def evaluate(config: ProtocolConfig, command: str, title: str | None = None) -> 
     Raises:
         ConfigError: There is nothing to compare.
         CheckpointError: A run to start from has not trained.
+        StoreError: Shards are missing that runs will read, or lack what their metrics need.
         ProcessError: No fine-tuning run succeeded. Where some did, the report says which are missing.
         BucketError: The bucket that machines share cannot be reached.
     """
     starts = name_starts(config)
     cells = list_cells(config, {label: exported_start(start) for label, start in starts.items()})
     root = Path(config.folder) / config.name
+    needs = needed_data(config, cells, root, {cell.label: cell.start for cell in cells})
+    if config.bucket:  # other machines may have finished what needs the data
+        for problem in find_problems(needs):
+            print(f"not all of the data is here: {problem}")
+    else:
+        check_data(needs)
     write_text(root / "protocol.yaml", save_config(config))
     outcome = run_cells(cells, root, config)
     if not outcome.runs:
@@ -87,7 +94,7 @@ def _data(config: ProtocolConfig, start: str) -> list[Manifest]:
     """Of each stream that was read, in shards of the start's tokenizer."""
     together: dict[tuple[str, str, bool], list[str]] = defaultdict(list)  # a tokenizer takes long to load and to name
     for task in config.tasks:
-        own = _example(config, task)
+        own = example_run(config, task)
         together[own.tokenizer or start, own.data.store, own.score_test].append(task)
     manifests = []
     for (tokenizer, store, test), tasks in together.items():
@@ -100,12 +107,13 @@ def _data(config: ProtocolConfig, start: str) -> list[Manifest]:
     return sorted(manifests, key=lambda stream: stream.task)
 
 
-def describe(config: ProtocolConfig, speed: float | None = None) -> str:
-    """What :func:`evaluate` would do, as text: runs, steps and hours.
+def describe(config: ProtocolConfig, speed: float | None = None, tokenizers: Mapping[str, str] | None = None) -> str:
+    """What :func:`evaluate` would do, as text: runs, steps and hours, and what of the data is not there.
 
     Args:
         config: What to compare.
         speed: Examples that are trained on in a second, where no finished run tells how long one takes.
+        tokenizers: Hub names or folders, of starts by name that are not there yet.
     """
     starts = name_starts(config)
     root = Path(config.folder) / config.name
@@ -118,6 +126,8 @@ def describe(config: ProtocolConfig, speed: float | None = None) -> str:
         seconds = [one.seconds for one in expected if one.seconds is not None]
         times.append(sum(seconds) if len(seconds) == len(expected) else None)
         rows.append((task, str(left), str(done), steps_text(max(steps, default=None)), hours_text(times[-1])))
+    own = {name: start_tokenizer(source) for name, source in starts.items() if name not in (tokenizers or {})}
+    needs = needed_data(config, list_cells(config, starts), root, own | dict(tokenizers or {}))
     known = [seconds for seconds in times if seconds is not None]
     head = ("task", "runs left", "done", "steps of a run, at most", "hours left")
     points, shares = len(hyperparameters(config.search)), len(config.fractions)
@@ -127,6 +137,7 @@ def describe(config: ProtocolConfig, speed: float | None = None) -> str:
             f"of the data; in each {points} combinations to try, the best with {len(config.seeds)} seeds.",
             markdown_table(head, rows, "lrrrr"),
             f"Hours left, one run at a time: {hours_text(sum(known) if len(known) == len(times) else None)}",
+            *(f"Not ready: {problem}" for problem in find_problems(needs)),
         ]
     )
 
@@ -145,21 +156,15 @@ def _expect(
 ) -> _Share:
     own = replace(config, tasks=[task], fractions=[fraction])
     cells = list_cells(own, starts)
-    done = sum(count_done(cell, root, config) for cell in cells)
+    done = sum(len(finished_runs(cell, root, config)) for cell in cells)
     left = len(cells) * count_trials(config) - done
-    example = _example(config, task, fraction)
+    example = example_run(config, task, fraction)
     steps = expected_steps([task], example.data, example.max_duration)
     # Of an earlier search, too: they are as long. Those on another share are not.
     timed = [result.seconds for cell in cells for _, result in finished_trials(cell, root)]
     guessed = steps * example.data.step_examples / speed if steps and speed else None
     seconds = mean(timed) if timed else guessed
     return _Share(left, done, steps, left * seconds if seconds is not None else None if left else 0.0)
-
-
-def _example(config: ProtocolConfig, task: str, fraction: float = 1.0) -> FinetuneConfig:
-    """One of a task's runs."""
-    point = hyperparameters(config.search)[0]
-    return finetune_config(config, task, "start", fraction, point, seed=1, runs="", run_name="run")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

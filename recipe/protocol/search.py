@@ -93,18 +93,17 @@ def _no_run(cell: Cell, errors: Mapping[Trial, str]) -> ProcessError:
     return ProcessError(f"{first} (and {len(others)} more of {cell.name})" if others else first)
 
 
-def count_done(cell: Cell, root: Path, config: ProtocolConfig) -> int:
-    """How many of the runs that :func:`search` makes are finished; those of an earlier search do not count."""
+def finished_runs(cell: Cell, root: Path, config: ProtocolConfig) -> list[FinetuneResult]:
+    """Those of the runs that :func:`search` makes which are there; an earlier search's others are not among them."""
     first, *others = config.seeds
     trials = [_trial(cell, point, first) for point in hyperparameters(config.search)]
-    tried = [trial for trial in trials if trial.is_done(root)]
-    if len(trials) == 1:
-        best = trials[0]
-    elif tried:  # the best so far, which others may still beat
-        best = max(tried, key=lambda trial: _worth(load_result(trial.folder(root)).score))
-    else:
-        return 0
-    return len(tried) + sum(replace(best, seed=seed).is_done(root) for seed in others)
+    done = {trial: load_result(trial.folder(root)) for trial in trials if trial.is_done(root)}
+    if not done and len(trials) > 1:
+        return []
+    # The best so far, which others may still beat.
+    best = max(done, key=lambda trial: _worth(done[trial].score), default=trials[0])
+    more = [trial for seed in others if (trial := replace(best, seed=seed)).is_done(root)]
+    return [*done.values(), *(load_result(trial.folder(root)) for trial in more)]
 
 
 def _trial(cell: Cell, point: Point, seed: int) -> Trial:

@@ -78,6 +78,14 @@ def _unfinished(run: Path, config: Mapping[str, Any]) -> str | None:
     return f"its last checkpoint is {checkpoint.name}, it was to train for {config['max_duration']}"
 
 
+def start_tokenizer(source: str) -> str:
+    """Hub name or folder of a start's tokenizer; that of a run is its configuration's."""
+    if not _is_run(source):
+        return source
+    backbone = _run_config(source)["backbone"]
+    return backbone.get("tokenizer") or start_tokenizer(backbone["name"])
+
+
 def read_seen(run: Path) -> Seen | None:
     """What the pre-finetuning run in a folder has cost; None: it is not finished."""
     return Seen(**json.loads((run / FINISHED).read_text(encoding="utf-8"))) if (run / FINISHED).is_file() else None
