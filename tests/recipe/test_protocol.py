@@ -275,6 +275,29 @@ def test_a_study_says_what_its_runs_are_compared_with(study_yaml: Path, tmp_path
         study_evaluation(replace(config, starts={"tasks_01": "models/mini"}), runs)
 
 
+@pytest.mark.usefixtures("nothing_registered")
+def test_a_task_of_a_users_own_is_known_from_the_runs_that_learned_it(tmp_path: Path):
+    entry = {"family": "classification", "train": "a.csv", "columns": {"text": "t", "label": "l"}, "labels": ["x", "y"]}
+    (tmp_path / "run").mkdir()
+    write(tmp_path / "run" / "config.yaml", {"user_tasks": {"mine": entry}})
+    config = protocol(tmp_path, starts={"plain": "roberta-base", "run": str(tmp_path / "run")}, tasks=["cb", "mine"])
+    own = {
+        task: finetune_config(
+            config, task, "s", 1.0, {"lr": 1e-5, "eps": 1e-6, "dropout": None}, seed=1, runs="r", run_name="n"
+        )
+        for task in config.tasks
+    }
+    assert list(own["mine"].user_tasks) == ["mine"] and own["mine"].user_tasks["mine"].labels == ["x", "y"]
+    assert not own["cb"].user_tasks, "else its finished runs would be of other settings"
+    alone = load_finetune_config(
+        write(
+            tmp_path / "f.yaml",
+            {"run_name": "f", "task": "mine", "start": str(tmp_path / "run"), "data": {"store": "s"}},
+        )
+    )
+    assert list(alone.user_tasks) == ["mine"]
+
+
 def test_a_run_made_with_other_settings_is_never_reused(tmp_path: Path, study_yaml: Path):
     runs = study_runs(load_study_config(study_yaml))
     for name, run in runs.items():
