@@ -2,7 +2,7 @@
 
     make score RUN=runs/demo
     python recipe/score.py runs/roberta_large --split test --tasks mrpc,anli
-    composer -n 8 recipe/score.py runs/roberta_large --checkpoint best
+    composer -n 8 recipe/score.py runs/roberta_large --checkpoint latest
     composer -n 8 recipe/score.py runs/bart_large --beam-search
 
 Writes report.md, report.png, curves.png and results.json into the run's folder, those of the test split into the folder
@@ -22,7 +22,7 @@ from composer.utils import dist, get_device
 from torchmetrics import Metric
 from tqdm import tqdm
 
-from recipe.checkpoint import CheckpointError, find_checkpoint, read_checkpoint
+from recipe.checkpoint import BEST_OR_LATEST, CheckpointError, find_checkpoint, read_checkpoint
 from recipe.command_line import make_parser, user_errors
 from recipe.data.loader import build_evaluation_data
 from recipe.data.microbatch import Batch, Microbatch, count_examples
@@ -121,7 +121,7 @@ def score_run(
 
     Args:
         run: The run's folder.
-        checkpoint: ``latest``, ``best`` or the path of one.
+        checkpoint: ``best``, ``latest``, ``best_or_latest`` or the path of one.
         store: Shard store, if it is not where the run read it.
         max_examples: Takes a fixed random sample of larger splits.
         beam_search: Searches for summaries as their tasks say; else greedily, as the evaluations during training do.
@@ -198,7 +198,8 @@ def score_checkpoint(
 def main() -> None:
     parser = make_parser("recipe/score.py", __doc__ or "")
     parser.add_argument("run", type=Path, help="folder of the run, runs/<name>")
-    parser.add_argument("--checkpoint", default="latest", help="latest (default), best, or a checkpoint's path")
+    which = "best, latest, or a checkpoint's path; default: the best where there is one, as recipe.export takes"
+    parser.add_argument("--checkpoint", default=BEST_OR_LATEST, help=which)
     parser.add_argument("--split", choices=("validation", "test"), default="validation", help="default: %(default)s")
     parser.add_argument("--tasks", type=lambda text: text.split(","), help="some of the run's tasks, comma separated")
     parser.add_argument("--max-examples", type=int, help="a fixed random sample of larger splits")
