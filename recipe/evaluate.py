@@ -64,6 +64,7 @@ def evaluate(config: ProtocolConfig, command: str, title: str | None = None) -> 
     """
     starts = name_starts(config)
     cells = list_cells(config, {label: exported_start(start) for label, start in starts.items()})
+    described = describe_starts(starts)  # now: a run that is not finished may go on meanwhile
     root = Path(config.folder) / config.name
     needs = needed_data(config, cells, root, {cell.label: cell.start for cell in cells})
     if config.bucket:  # other machines may have finished what needs the data
@@ -79,7 +80,7 @@ def evaluate(config: ProtocolConfig, command: str, title: str | None = None) -> 
     comparison = Comparison(
         title=title or config.name,
         tasks=[get_task(key) for key in config.tasks],
-        starts=describe_starts(starts),
+        starts=described,
         runs=[Run(own, load_predictions(trial.folder(root)), trial.cell.label) for trial, own in outcome.runs.items()],
         configuration=save_config(config),
         command=command,
