@@ -15,7 +15,7 @@ explained below.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -84,19 +84,20 @@ def evaluate(config: ProtocolConfig, command: str, title: str | None = None) -> 
         runs=[Run(own, load_predictions(trial.folder(root)), trial.cell.label) for trial, own in outcome.runs.items()],
         configuration=save_config(config),
         command=command,
-        data=_data(config, cells[0].start),
+        data=_data(config, [cell.start for cell in cells]),
         missing=outcome.errors,
         search=[own for cell in cells for folder, own in finished_trials(cell, root) if folder not in final],
     )
     return write_protocol_report(root, comparison)
 
 
-def _data(config: ProtocolConfig, start: str) -> list[Manifest]:
-    """Of each stream that was read, in shards of the start's tokenizer."""
+def _data(config: ProtocolConfig, starts: Iterable[str]) -> list[Manifest]:
+    """Of each stream that was read, in shards of each start's tokenizer; starts that share one read the same."""
     together: dict[tuple[str, str, bool], list[str]] = defaultdict(list)  # a tokenizer takes long to load and to name
     for task in config.tasks:
         own = example_run(config, task)
-        together[own.tokenizer or start, own.data.store, own.score_test].append(task)
+        for tokenizer in dict.fromkeys([own.tokenizer] if own.tokenizer else starts):
+            together[tokenizer, own.data.store, own.score_test].append(task)
     manifests = []
     for (tokenizer, store, test), tasks in together.items():
         try:
@@ -105,7 +106,8 @@ def _data(config: ProtocolConfig, start: str) -> list[Manifest]:
                 manifests += open_manifests(store, loaded, tasks, split)
         except UserError as error:  # finished runs can be reported where their data is not
             print(f"the report's data card lacks {', '.join(tasks)}: {error}")
-    return sorted(manifests, key=lambda stream: stream.task)
+    distinct = {(stream.task, stream.split, stream.fingerprint): stream for stream in manifests}
+    return sorted(distinct.values(), key=lambda stream: stream.task)
 
 
 def describe(config: ProtocolConfig, speed: float | None = None, tokenizers: Mapping[str, str] | None = None) -> str:

@@ -5,8 +5,8 @@
     composer -n 8 recipe/score.py runs/roberta_large --checkpoint latest
     composer -n 8 recipe/score.py runs/bart_large --beam-search
 
-Writes report.md, report.png, curves.png and results.json into the run's folder, those of the test split into the folder
-test below it.
+Writes report.md, report.png, curves.png, results.json and predictions/<task>.parquet (every example's prediction and
+reference, in the split's order) into the run's folder, those of the test split into the folder test below it.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ from recipe.data.microbatch import Batch, Microbatch, count_examples
 from recipe.data.store import open_store
 from recipe.distributed import initialize_ranks
 from recipe.models import MultitaskModel, restore_model
-from recipe.protocol.result import Predictions
+from recipe.protocol.result import Predictions, save_predictions
 from recipe.report import TaskResult, write_report
 from recipe.run_folder import METRICS
 from recipe.tasks import Family, Task, get_task
 from recipe.tasks.baselines import baseline
 from recipe.tasks.metrics import build_metrics, is_labelled
+
+PREDICTIONS = "predictions"  # the folder of them beside a report
 
 
 class Scored(NamedTuple):
@@ -137,6 +139,8 @@ def score_run(
     folder, name = (run, run.name) if split == "validation" else (run / split, f"{run.name}, {split} split")
     metrics = run / METRICS
     if dist.get_global_rank() == 0:
+        for key, one in scored.items():
+            save_predictions(folder / PREDICTIONS / f"{key}.parquet", one.predictions)
         results = [one.result for one in scored.values() if one.result is not None]
         steps = read_checkpoint(path).batch
         return write_report(folder, results, name, metrics if metrics.is_file() else None, steps)
@@ -218,7 +222,7 @@ def main() -> None:
         )
     if dist.get_global_rank() == 0:
         print(report.read_text(encoding="utf-8"))
-        print(f"written: {report} with report.png and results.json beside it")
+        print(f"written: {report} with report.png, results.json and {PREDICTIONS}/ beside it")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from recipe.checkpoint import BEST, CheckpointError, latest_checkpoint, read_che
 from recipe.config import load_config
 from recipe.export import export
 from recipe.models import restore_model
+from recipe.protocol.result import load_predictions
 from recipe.protocol.starts import describe_starts
 from recipe.report import load_results, load_steps
 from recipe.run_folder import RunFolderError
@@ -48,6 +50,11 @@ def test_the_report_has_every_task_with_all_its_validation_examples(finished_run
         assert result.examples == json.loads(manifest.read_text())["written"]
         assert set(result.metrics) == set(get_task(key).metrics) == set(result.baseline)
         assert key in report.read_text()
+        predictions = load_predictions(finished_run / "predictions", f"{key}.parquet")
+        assert len(predictions.references) == len(predictions.predictions) == result.examples
+        if result.primary == "accuracy" and not get_task(key).grouped:
+            right = [own == true for own, true in zip(predictions.predictions, predictions.references, strict=True)]
+            assert fmean(right) == pytest.approx(result.score)
     assert (finished_run / "report.png").stat().st_size > 10_000
     assert (finished_run / "curves.png").stat().st_size > 10_000
 

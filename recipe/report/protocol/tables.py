@@ -112,14 +112,16 @@ def start_table(comparison: Comparison) -> Table:
 
 def data_table(comparison: Comparison) -> Table:
     """The streams that were read."""
+    several = len({stream.fingerprint for stream in comparison.data}) > 1
     rows = []
     for stream in comparison.data:
         counts = (f"{value:,}" for value in (stream.written, stream.rows, stream.tokens, sum(stream.dropped.values())))
         source = f"{stream.source}, {stream.source_split}"
         licence = get_task(stream.task).origin.licence
-        rows.append(Row([stream.task, stream.split, *counts, source, stream.short_revision, licence]))
-    head = ("task", "split", "examples", "rows", "tokens", "dropped", "read from", "revision", "licence")
-    return Table(head, rows, "llrrrrlll")
+        tokenizer = [stream.tokenizer] if several else []
+        rows.append(Row([stream.task, stream.split, *tokenizer, *counts, source, stream.short_revision, licence]))
+    head = ["task", "split", *["tokenizer"] * several, "examples", "rows", "tokens", "dropped"]
+    return Table([*head, "read from", "revision", "licence"], rows, f"ll{'l' * several}rrrrlll")
 
 
 def pretraining_table(comparison: Comparison) -> Table | None:

@@ -38,8 +38,8 @@ TEST = (
 DATA = (
     "The shards that fine-tuning and scoring read: all examples of a split, of which a run may take a part; tokens, "
     "cut at the store's maximum length; source rows dropped, because they could not be converted (`python -m data_prep "
-    "card` says more). Scores are of the examples that are left: they compare starts, but not with numbers that count a "
-    "dropped row as wrong. Licences are the commonly stated ones and were not checked."
+    "card` says more). Scores are of the examples that are left: they compare starts, but not with numbers that count "
+    "a dropped row as wrong. Licences are the commonly stated ones and were not checked."
 )
 
 _VERDICTS = {
@@ -86,7 +86,7 @@ def left_out(comparison: Comparison) -> Text | None:
             f"- {plain(stream.task)}, {stream.split}: {dropped:,} of {counted(stream.read, 'source row')} are not "
             f"scored ({reasons})."
         )
-    return Text("\n".join(lines)) if lines else None
+    return Text("\n".join(dict.fromkeys(lines))) if lines else None  # the shards of several tokenizers lose the same
 
 
 def verdicts(comparison: Comparison, findings: Findings, gains: Sequence[Gain]) -> Text:

@@ -111,6 +111,14 @@ def test_a_test_split_that_cannot_be_scored_is_an_error_that_names_the_key(
             check_data([Need(miniature_store, tiny_tokenizer_folder, task, test=True)])
 
 
+def test_the_comparators_conversion_has_what_their_evaluation_reads():
+    text = (ROOT / "docs/evaluation.md").read_text().split("### The paper's comparators")[1].replace("\\\n", "")
+    evaluations = ("paper_summarization", "paper")
+    conversions = [line.split("--tasks ")[1].split(",") for line in text.splitlines() if "-m data_prep" in line]
+    for name, tasks in zip(evaluations, conversions, strict=True):
+        assert sorted(tasks) == sorted(read_keys(ROOT / f"yamls/eval/{name}.yaml").tasks)
+
+
 def test_the_readmes_conversion_has_what_its_evaluation_reads():
     text = (ROOT / "README.md").read_text().replace("\\\n", " ")
     commands = [line for line in text.splitlines() if "-m data_prep stores/" in line]

@@ -22,7 +22,7 @@ from recipe.report.protocol import write_protocol_report
 from recipe.report.protocol.document import Chart, Heading, Table, as_markdown, as_page
 from recipe.report.protocol.paper import paper_tables
 from recipe.report.protocol.score_charts import curves_chart
-from recipe.report.protocol.tables import gain_table
+from recipe.report.protocol.tables import data_table, gain_table
 from recipe.report.protocol.task_words import describe_task
 from recipe.report.protocol.words import headline
 from recipe.report.protocol.write import report_blocks
@@ -324,6 +324,14 @@ def test_the_data_card_lists_what_was_read(report: Path) -> None:
     (card,) = (table for table in Page(report.read_text()).tables if "licence" in table[0])
     counts = ["2,490", "2,490", "174,300", "3"]
     assert card[1:] == [["rte", "train", *counts, "hub, train", "0123456789ab", get_task("rte").origin.licence]]
+
+
+def test_the_data_card_tells_the_shards_of_different_tokenizers_apart(comparison: Comparison) -> None:
+    other = replace(STREAM, tokenizer="electra", fingerprint="77aa")
+    table = data_table(replace(comparison, data=[STREAM, other]))
+    column = list(table.head).index("tokenizer")
+    assert [row.cells[column] for row in table.rows] == ["minilm", "electra"]
+    assert {len(row.cells) for row in table.rows} == {len(table.head)} == {len(table.alignment)}
 
 
 def test_the_data_card_says_what_of_an_evaluation_was_dropped(comparison: Comparison) -> None:
