@@ -2,11 +2,11 @@
 
     make score RUN=runs/demo
     python recipe/score.py runs/roberta_large --split test --tasks mrpc,anli
-    composer -n 8 recipe/score.py runs/roberta_large --checkpoint best
+    composer -n 8 recipe/score.py runs/roberta_large --checkpoint latest
     composer -n 8 recipe/score.py runs/bart_large --beam-search
 
-Writes report.md, report.png, curves.png and results.json into the run's folder, those of the test split into the folder
-test below it.
+Writes report.md, report.png, curves.png, results.json and predictions/<task>.parquet (every example's prediction and
+reference, in the split's order) into the run's folder, those of the test split into the folder test below it.
 """
 
 from __future__ import annotations
@@ -22,19 +22,21 @@ from composer.utils import dist, get_device
 from torchmetrics import Metric
 from tqdm import tqdm
 
-from recipe.checkpoint import CheckpointError, find_checkpoint, read_checkpoint
+from recipe.checkpoint import BEST_OR_LATEST, CheckpointError, find_checkpoint, read_checkpoint
 from recipe.command_line import make_parser, user_errors
 from recipe.data.loader import build_evaluation_data
 from recipe.data.microbatch import Batch, Microbatch, count_examples
 from recipe.data.store import open_store
 from recipe.distributed import initialize_ranks
 from recipe.models import MultitaskModel, restore_model
-from recipe.protocol.result import Predictions
+from recipe.protocol.result import Predictions, save_predictions
 from recipe.report import TaskResult, write_report
 from recipe.run_folder import METRICS
 from recipe.tasks import Family, Task, get_task
 from recipe.tasks.baselines import baseline
 from recipe.tasks.metrics import build_metrics, is_labelled
+
+PREDICTIONS = "predictions"  # the folder of them beside a report
 
 
 class Scored(NamedTuple):
@@ -121,7 +123,7 @@ def score_run(
 
     Args:
         run: The run's folder.
-        checkpoint: ``latest``, ``best`` or the path of one.
+        checkpoint: ``best``, ``latest``, ``best_or_latest`` or the path of one.
         store: Shard store, if it is not where the run read it.
         max_examples: Takes a fixed random sample of larger splits.
         beam_search: Searches for summaries as their tasks say; else greedily, as the evaluations during training do.
@@ -137,6 +139,8 @@ def score_run(
     folder, name = (run, run.name) if split == "validation" else (run / split, f"{run.name}, {split} split")
     metrics = run / METRICS
     if dist.get_global_rank() == 0:
+        for key, one in scored.items():
+            save_predictions(folder / PREDICTIONS / f"{key}.parquet", one.predictions)
         results = [one.result for one in scored.values() if one.result is not None]
         steps = read_checkpoint(path).batch
         return write_report(folder, results, name, metrics if metrics.is_file() else None, steps)
@@ -198,7 +202,8 @@ def score_checkpoint(
 def main() -> None:
     parser = make_parser("recipe/score.py", __doc__ or "")
     parser.add_argument("run", type=Path, help="folder of the run, runs/<name>")
-    parser.add_argument("--checkpoint", default="latest", help="latest (default), best, or a checkpoint's path")
+    which = "best, latest, or a checkpoint's path; default: the best where there is one, as recipe.export takes"
+    parser.add_argument("--checkpoint", default=BEST_OR_LATEST, help=which)
     parser.add_argument("--split", choices=("validation", "test"), default="validation", help="default: %(default)s")
     parser.add_argument("--tasks", type=lambda text: text.split(","), help="some of the run's tasks, comma separated")
     parser.add_argument("--max-examples", type=int, help="a fixed random sample of larger splits")
@@ -217,7 +222,7 @@ def main() -> None:
         )
     if dist.get_global_rank() == 0:
         print(report.read_text(encoding="utf-8"))
-        print(f"written: {report} with report.png and results.json beside it")
+        print(f"written: {report} with report.png, results.json and {PREDICTIONS}/ beside it")
 
 
 if __name__ == "__main__":

@@ -18,14 +18,16 @@ import torch
 from tqdm import tqdm
 
 from recipe.checkpoint_store import RunStore
-from recipe.config import TrainConfig, load_config
+from recipe.config import TrainConfig, load_config, tokenizer_name
 from recipe.evaluate import describe, evaluate
 from recipe.protocol.bucket import fetch_finished
+from recipe.protocol.cells import list_cells
 from recipe.protocol.claims import Taken, claim, claims_at
 from recipe.protocol.command import compare_command
-from recipe.protocol.config import shared_url
+from recipe.protocol.config import ProtocolConfig, shared_url
+from recipe.protocol.preflight import Need, check_data, needed_data
 from recipe.protocol.process import run_script
-from recipe.protocol.starts import read_seen
+from recipe.protocol.starts import name_starts, read_seen, start_tokenizer
 from recipe.protocol.steps import expected_steps, hours_text, steps_text
 from recipe.protocol.study_config import NestedTasks, StudyConfig, load_study_config, study_evaluation, study_runs
 from recipe.report.files import write_text
@@ -41,13 +43,38 @@ def study(config: StudyConfig, command: str) -> Path:
         The report's path.
 
     Raises:
+        StoreError: Shards are missing that any of the runs will read, or lack what its metrics need.
         ProcessError: A pre-finetuning run failed, or every fine-tuning run did.
         RunFolderError: A pre-finetuning run that is there was made with other settings.
         BucketError: The bucket that machines share cannot be reached.
     """
     runs = study_runs(config)
+    if not config.bucket:  # where other machines may have finished what needs the data
+        _check_data(study_evaluation(config, runs), runs)
     prefinetune(runs, config.ranks or max(1, torch.cuda.device_count()), shared_url(config.bucket, config.name))
     return evaluate(study_evaluation(config, runs), command, title=config.name)
+
+
+def _check_data(evaluation: ProtocolConfig, runs: Mapping[str, TrainConfig]) -> None:
+    """Before the first pre-finetuning run, whether all that follow find their data, too.
+
+    Raises:
+        StoreError: See :func:`recipe.protocol.preflight.check_data`.
+    """
+    own = [
+        Need(run.data.store, tokenizer_name(run), task)
+        for name, run in runs.items()
+        if not _is_finished(Path(run.runs) / name, run)
+        for task in run.tasks
+    ]
+    starts = name_starts(evaluation)
+    tokenizers = {name: start_tokenizer(source) for name, source in starts.items()} | _tokenizers(runs)
+    root = Path(evaluation.folder) / evaluation.name
+    check_data([*own, *needed_data(evaluation, list_cells(evaluation, starts), root, tokenizers)])
+
+
+def _tokenizers(runs: Mapping[str, TrainConfig]) -> dict[str, str]:
+    return {name: tokenizer_name(run) for name, run in runs.items()}
 
 
 def prefinetune(runs: Mapping[str, TrainConfig], ranks: int, shared: str | None = None) -> None:
@@ -107,7 +134,7 @@ def describe_study(config: StudyConfig, speed: float | None = None) -> str:
         for steps in [expected_steps(run.tasks, run.data, run.max_duration)]
     ]
     table = markdown_table(("pre-finetuning run", "tasks", "strategy", "steps", "hours left"), rows, "lrlrr")
-    return f"{table}\n\nThen {describe(study_evaluation(config, runs), speed)}"
+    return f"{table}\n\nThen {describe(study_evaluation(config, runs), speed, _tokenizers(runs))}"
 
 
 def _seconds_an_example(finished: Iterable[Path]) -> float | None:

@@ -34,7 +34,9 @@ __all__ = [
     "StoreError",
     "check_labelled",
     "columns",
+    "conversion_command",
     "open_labels",
+    "open_manifests",
     "open_store",
     "token_dtype",
 ]
@@ -205,6 +207,24 @@ def check_labelled(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequen
         _check_labelled(one.files.folder, one.files.manifest)
 
 
+def conversion_command(store: str, tokenizer: str, tasks: Sequence[str], split: str) -> str:
+    """What makes the shards of these tasks, ``train`` and ``validation`` together.
+
+    Args:
+        store: Folder or URL.
+        tokenizer: Hub name or folder.
+        tasks: Keys, a user's own among them.
+        split: ``train``, ``validation`` or ``test``.
+    """
+    where = "<folder>" if is_url(store) else store
+    start = f"python -m data_prep {where} --tokenizer {tokenizer}"
+    start += "" if split in TRAINING_SPLITS else f" --splits {split}"
+    own = ",".join(key for key in tasks if key in registered_tasks())
+    others = ",".join(key for key in tasks if key not in registered_tasks())
+    commands = [f"{start} --tasks {others}"] * bool(others) + [f"{start} --user-tasks <YAML> --tasks {own}"] * bool(own)
+    return " && ".join(commands)
+
+
 def _check_labelled(folder: str, manifest: Manifest) -> None:
     if manifest.unlabelled == manifest.written:
         raise StoreError(
@@ -226,37 +246,28 @@ def _open_streams(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequenc
     if not is_url(store):
         _check_folders(store, tokenizer, streams, split)
     mark, root = fingerprint(tokenizer), f"{store}/{tokenizer_folder(tokenizer)}"
-    again = _command(store, tokenizer, streams, split)
+    again = conversion_command(store, tokenizer.name_or_path, streams, split)
     with ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(lambda one: _open(root, one[0], one[1], split, mark, again), wanted))
 
 
-def _command(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str], split: str) -> str:
-    where = "<folder>" if is_url(store) else store
-    start = f"python -m data_prep {where} --tokenizer {tokenizer.name_or_path}"
-    start += "" if split in TRAINING_SPLITS else f" --splits {split}"
-    own = ",".join(key for key in tasks if key in registered_tasks())
-    others = ",".join(key for key in tasks if key not in registered_tasks())
-    commands = [f"{start} --tasks {others}"] * bool(others) + [f"{start} --user-tasks <YAML> --tasks {own}"] * bool(own)
-    return " && ".join(commands)
-
-
 def _check_folders(store: str, tokenizer: PreTrainedTokenizerFast, tasks: Sequence[str], split: str) -> None:
     """What can be said about a local store before any file is opened."""
+    command = conversion_command(store, tokenizer.name_or_path, tasks, split)
     if not os.path.isdir(store):
-        raise StoreError(f"{store}: no such folder; convert the data first: {_command(store, tokenizer, tasks, split)}")
+        raise StoreError(f"{store}: no such folder; convert the data first: {command}")
     name = tokenizer_folder(tokenizer)
     if not os.path.isdir(f"{store}/{name}"):
         raise StoreError(
             f"{store}: was made with another tokenizer: it has {_listing(store)}, this one's folder is {name}; "
-            f"use that tokenizer or convert with this one: {_command(store, tokenizer, tasks, split)}"
+            f"use that tokenizer or convert with this one: {command}"
         )
     missing = [key for key in tasks if not os.path.isdir(f"{store}/{name}/{key}/{split}")]
     if missing:
         have = [key for key in sorted(os.listdir(f"{store}/{name}")) if os.path.isdir(f"{store}/{name}/{key}/{split}")]
         raise StoreError(
             f"{store}/{name}: no {split} split of {', '.join(missing)} (it has {', '.join(have) or 'no task'}); "
-            f"convert: {_command(store, tokenizer, missing, split)}"
+            f"convert: {conversion_command(store, tokenizer.name_or_path, missing, split)}"
         )
 
 

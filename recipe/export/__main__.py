@@ -28,9 +28,11 @@ def main() -> None:
     named = {"all": None, "none": []}
     heads = named.get(arguments.heads, arguments.heads.split(","))
     with user_errors():
-        reasons = export(arguments.source, arguments.folder, heads)
-    for line in describe_reasons(reasons):
+        exported = export(arguments.source, arguments.folder, heads)
+    for line in describe_reasons(exported.reasons):
         print(f"only in heads.safetensors: {line}")
+    if exported.unscored is not None:
+        print(exported.unscored)
     print(f"written: {arguments.folder}. Load it with AutoModel.from_pretrained({arguments.folder!r})")
 
 

@@ -16,6 +16,7 @@ from recipe.checkpoint import Checkpoint
 from recipe.config import TrainConfig
 from recipe.export.head_folders import HEADS, HeadClass, describe_reasons
 from recipe.models import head_family
+from recipe.protocol.result import FinetuneResult
 from recipe.report.markdown import markdown_table
 from recipe.report.numbers import percent
 from recipe.report.results import TaskResult, aggregate, in_report_order
@@ -88,7 +89,7 @@ def model_card(
     config: TrainConfig,
     classes: Mapping[str, HeadClass],
     reasons: Mapping[str, str],
-    results: Sequence[TaskResult],
+    results: Sequence[TaskResult] | FinetuneResult,
 ) -> str:
     """``README.md`` with the Hub's metadata on top.
 
@@ -97,7 +98,7 @@ def model_card(
         config: Its run's.
         classes: Of the heads that have a folder.
         reasons: Why a head cannot have one.
-        results: Scores of these very weights; none where they were not evaluated.
+        results: Scores of these very weights, or what the fine-tuning run that made them says; none where neither is.
     """
     tasks = [get_task(key) for key in checkpoint.tasks]
     parts = [
@@ -111,7 +112,7 @@ def model_card(
         "Training examples are those of the published training split; a run may have read fewer.",
     ]
     if results:
-        parts += ["## Scores", _scores(results)]
+        parts += ["## Scores", _tuned_scores(results) if isinstance(results, FinetuneResult) else _scores(results)]
     parts += ["## Settings", _settings(config), "## Licence", _LICENCES, "## Citation", _CITATION]
     return "\n\n".join(parts) + "\n"
 
@@ -193,6 +194,15 @@ def _scores(results: Sequence[TaskResult]) -> str:
     mean = f"Mean of the primary metrics: {percent(aggregate(results))} %."
     note = "Of the model's own heads, on `n` validation examples, in %; the baseline is a system that learns nothing."
     return f"{note} {mean}\n\n{markdown_table(head, rows, 'llrrlr')}"
+
+
+def _tuned_scores(result: FinetuneResult) -> str:
+    rows = [(result.task, name, percent(score), f"{result.examples:,}") for name, score in result.scores.items()]
+    note = (
+        f"On `n` validation examples, in %, of this run (seed {result.seed}). They chose these weights among its "
+        f"evaluations, by {result.primary}."
+    )
+    return f"{note}\n\n{markdown_table(('task', 'metric', 'score', 'n'), rows, 'llrr')}"
 
 
 _DATA = ("strategy", "step_examples", "weighting", "temperature", "max_examples_per_task")

@@ -7,21 +7,35 @@ import os
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from safetensors.torch import save_file
 from torch import nn
 from transformers.modeling_utils import PreTrainedModel
 
 from recipe.algorithms.r3f import remove_spectral_norm
-from recipe.checkpoint import BEST_OR_LATEST, Checkpoint, find_checkpoint, read_checkpoint
+from recipe.checkpoint import BEST, BEST_OR_LATEST, CHECKPOINTS, Checkpoint, find_checkpoint, read_checkpoint
 from recipe.errors import UserError
 from recipe.export.card import model_card
 from recipe.export.head_folders import HeadClass, choose_heads, write_head_folder
 from recipe.models import HEADS_JSON, HEADS_WEIGHTS, MultitaskModel, describe_heads, restore_model
+from recipe.protocol.result import RESULT, FinetuneResult, load_result
 from recipe.report.results import RESULTS, TaskResult, load_results, load_steps
 
 
-def export(source: str | Path, folder: str | Path, heads: Collection[str] | None = None) -> dict[str, str]:
+class Exported(NamedTuple):
+    """What an exported folder lacks.
+
+    Attributes:
+        reasons: Of each head that cannot have a folder, why.
+        unscored: Why its card has no scores, and what makes them; None: it has.
+    """
+
+    reasons: dict[str, str]
+    unscored: str | None
+
+
+def export(source: str | Path, folder: str | Path, heads: Collection[str] | None = None) -> Exported:
     """Writes the exported folder, beside and renamed.
 
     Args:
@@ -30,11 +44,9 @@ def export(source: str | Path, folder: str | Path, heads: Collection[str] | None
         heads: Tasks whose heads get a folder of their own (:mod:`recipe.export.head_folders`); None: every head that
             can have one.
 
-    Returns:
-        Of each head that cannot have a folder the reason.
-
     Raises:
         CheckpointError: The run has no checkpoint, or it cannot be read.
+        ResultError: The run's result cannot be read.
         UserError: The folder exists already or cannot be written, or a head cannot have a folder.
     """
     folder = Path(folder)
@@ -45,7 +57,8 @@ def export(source: str | Path, folder: str | Path, heads: Collection[str] | None
     remove_spectral_norm([module for module in model.network.modules() if isinstance(module, nn.Linear)])
     names, kind = list(model.network.heads.keys()), model.network.backbone.config.model_type
     classes, reasons = choose_heads(kind, names, checkpoint.tasks, heads)
-    card = model_card(checkpoint, config, classes, reasons, _scores(checkpoint))
+    scores = _scores(checkpoint)
+    card = model_card(checkpoint, config, classes, reasons, scores)
     beside = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
     try:
         beside.mkdir(parents=True)
@@ -56,7 +69,7 @@ def export(source: str | Path, folder: str | Path, heads: Collection[str] | None
         raise UserError(f"cannot write {folder} ({error.strerror}): choose a folder that you can write") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return reasons
+    return Exported(reasons, None if scores else _explain_unscored(checkpoint.path))
 
 
 def _write(folder: Path, checkpoint: Checkpoint, model: MultitaskModel, classes: Mapping[str, HeadClass]) -> None:
@@ -72,13 +85,24 @@ def _write(folder: Path, checkpoint: Checkpoint, model: MultitaskModel, classes:
         write_head_folder(folder, name, form, weights, labels.get(name, ()), checkpoint.tokenizer)
 
 
-def _scores(checkpoint: Checkpoint) -> list[TaskResult]:
-    """What the evaluation of the run found, if it was of these weights."""
-    path = checkpoint.path.parent.parent / RESULTS
+def _scores(checkpoint: Checkpoint) -> list[TaskResult] | FinetuneResult:
+    """What an evaluation, or the fine-tuning run itself, found of these weights; empty where neither did."""
+    run = checkpoint.path.parent.parent
+    path = run / RESULTS
     try:
-        return load_results(path) if path.is_file() and load_steps(path) == checkpoint.batch else []
+        if path.is_file() and load_steps(path) == checkpoint.batch:
+            return load_results(path)
     except ValueError as error:
         raise UserError(str(error)) from error
+    return load_result(run) if checkpoint.path.name == BEST and (run / RESULT).is_file() else []
+
+
+def _explain_unscored(checkpoint: Path) -> str:
+    if checkpoint.parent.name != CHECKPOINTS:
+        return f"its card has no scores: they stand in a run's folder, and {checkpoint} is in none"
+    run = checkpoint.parent.parent
+    other = "" if checkpoint == find_checkpoint(run, BEST_OR_LATEST) else f' ARGS="--checkpoint {checkpoint}"'
+    return f"its card has no scores of these weights: make score RUN={run}{other}, then export again"
 
 
 def _save_backbone(backbone: PreTrainedModel, folder: Path) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,21 +18,8 @@ from recipe.protocol.claims import Taken, claim, claims_at
 from recipe.protocol.config import ProtocolConfig, hyperparameters, shared_url
 from recipe.protocol.process import ProcessError
 from recipe.protocol.result import FinetuneResult
-from recipe.protocol.search import search
+from recipe.protocol.search import Outcome, search
 from recipe.protocol.trial import Cell, Trial, run_trial
-
-
-@dataclass
-class Outcome:
-    """What came of an evaluation.
-
-    Attributes:
-        runs: The final runs: of each cell the best hyper-parameters', one a seed.
-        errors: Why a cell has none, one line each.
-    """
-
-    runs: dict[Trial, FinetuneResult] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
 
 
 def list_cells(config: ProtocolConfig, starts: Mapping[str, str]) -> list[Cell]:
@@ -53,7 +39,7 @@ def run_cells(cells: Sequence[Cell], root: Path, config: ProtocolConfig) -> Outc
     """Runs what is not done yet, as many cells side by side as there are devices for.
 
     A cell that another process is at, here or on a machine that shares the folder or the bucket, is left to it and
-    waited for at the end. A cell that fails stops no other.
+    waited for at the end. A run that fails stops no other.
     """
     outcome, stopping = Outcome(), Event()
     slots = _slots(config)
@@ -63,7 +49,7 @@ def run_cells(cells: Sequence[Cell], root: Path, config: ProtocolConfig) -> Outc
 
         def run(trial: Trial) -> FinetuneResult:
             if stopping.is_set():
-                raise ProcessError("stopped")
+                raise CancelledError
             devices = slots.get()
             try:
                 return run_trial(trial, root, config, devices)
@@ -72,7 +58,7 @@ def run_cells(cells: Sequence[Cell], root: Path, config: ProtocolConfig) -> Outc
                 progress.update(trial not in shown)
                 shown.add(trial)
 
-        def run_cell(cell: Cell, wait: bool) -> dict[Trial, FinetuneResult] | None:
+        def run_cell(cell: Cell, wait: bool) -> Outcome | None:
             claims = claims_at(shared_url(config.bucket, config.name), cell.name)
             try:
                 with claim(cell.folder(root), claims, wait):
@@ -88,15 +74,18 @@ def run_cells(cells: Sequence[Cell], root: Path, config: ProtocolConfig) -> Outc
                 waiting = []
                 for future in as_completed(futures):
                     try:
-                        runs = future.result()
+                        found = future.result()
                     except ProcessError as error:
                         outcome.errors.append(str(error))
                         tqdm.write(f"failed: {error}")
                         continue
-                    if runs is None:
+                    if found is None:
                         waiting.append(futures[future])
-                    else:
-                        outcome.runs |= runs
+                        continue
+                    outcome.runs |= found.runs
+                    outcome.errors += found.errors
+                    for error in found.errors:
+                        tqdm.write(f"failed: {error}")
         finally:
             stopping.set()
     return outcome

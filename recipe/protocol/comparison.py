@@ -44,6 +44,8 @@ class Start:
         strategy: Batching strategy of its pre-finetuning, where strategies are compared.
         unfinished: What is missing of its pre-finetuning, e.g. "stopped at step 400 of 1,000"; None: nothing.
         seen: In its pre-finetuning; None: not told.
+        learned: Keys of the tasks of its pre-finetuning; none: not told.
+        configuration: Of its pre-finetuning, as YAML; None: not told.
     """
 
     label: str
@@ -53,6 +55,8 @@ class Start:
     strategy: str | None = None
     unfinished: str | None = None
     seen: Seen | None = None
+    learned: Sequence[str] = ()
+    configuration: str | None = None
 
 
 @dataclass(frozen=True)

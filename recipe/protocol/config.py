@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any, Optional
@@ -11,8 +11,9 @@ from typing import Any, Optional
 from omegaconf import MISSING, OmegaConf
 
 from recipe.data.objects import BUCKETS, is_bucket
-from recipe.protocol.finetune_config import FinetuneConfig, parse_finetune_config
+from recipe.protocol.finetune_config import FinetuneConfig, parse_finetune_config, user_tasks_of
 from recipe.tasks import UnknownTask, get_task
+from recipe.tasks.user import UserTask
 from recipe.yaml_keys import ConfigError, parse_keys, read_keys
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
@@ -47,7 +48,7 @@ class ProtocolConfig:
     run: Optional[str] = None
     # Name -> Hub name, folder or run. The first one is what the others are compared with.
     starts: dict[str, str] = field(default_factory=dict)
-    # Task keys.
+    # Task keys; also a user's own that one of the runs to start from has learned.
     tasks: list[str] = MISSING
     seeds: list[int] = field(default_factory=lambda: [1, 2, 3])
     # Shares of the training examples; more than one draws the heat map of the paper's figure 3.
@@ -72,9 +73,16 @@ def load_protocol_config(path: str | Path, overrides: Sequence[str] = ()) -> Pro
     return parse_protocol_config(read_keys(path, overrides), str(path))
 
 
-def parse_protocol_config(given: Any, where: str) -> ProtocolConfig:
-    """Like :func:`load_protocol_config`, for keys that are read already."""
+def parse_protocol_config(given: Any, where: str, user_tasks: Mapping[str, UserTask] | None = None) -> ProtocolConfig:
+    """Like :func:`load_protocol_config`, for keys that are read already.
+
+    Args:
+        given: The keys.
+        where: What errors call their origin.
+        user_tasks: Of starts that are not there yet. Those of runs among the starts are known without it.
+    """
     config = parse_keys(given, ProtocolConfig, where)
+    _add_user_tasks(config, user_tasks or {})
     points = hyperparameters(config.search)
     if not (config.tasks and config.seeds and config.fractions and points):
         raise ConfigError(f"{where}: tasks, seeds, fractions and the lists of search must each name at least one")
@@ -90,6 +98,18 @@ def parse_protocol_config(given: Any, where: str) -> ProtocolConfig:
         except UnknownTask as error:
             raise ConfigError(f"{where}: per_task: {error}") from None
     return config
+
+
+def _add_user_tasks(config: ProtocolConfig, known: Mapping[str, UserTask]) -> None:
+    """A fine-tuning run is told of the user's task that it learns: in its process nothing else knows it."""
+    known = dict(known)
+    for source in (config.run, *config.starts.values()):
+        known |= user_tasks_of(source) if source is not None else {}
+    for task in config.tasks:
+        told = [keys.get("user_tasks", {}) for keys in (config.finetune, config.per_task.get(task, {}))]
+        if task in known and not any(task in section for section in told):
+            own = config.per_task.setdefault(task, {})
+            own["user_tasks"] = {**own.get("user_tasks", {}), task: asdict(known[task])}
 
 
 def shared_url(bucket: str | None, name: str) -> str | None:

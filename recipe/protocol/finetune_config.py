@@ -21,7 +21,9 @@ from recipe.config import (
     R3FConfig,
     TrainConfig,
     check_config,
+    load_user_tasks,
 )
+from recipe.run_folder import CONFIG
 from recipe.tasks.user import UserTask
 from recipe.yaml_keys import ConfigError, parse_keys, read_keys
 
@@ -48,7 +50,7 @@ class FinetuneConfig:
     seed: int = 1
     # Task key, see recipe/tasks/catalogue.py.
     task: str = MISSING
-    # Datasets of your own: docs/add_a_task.md.
+    # Datasets of your own: docs/add_a_task.md. Default: if `task` is one of the run `start`, as that run has it.
     user_tasks: dict[str, UserTask] = field(default_factory=dict)
     # Hub name, folder of a model, folder written by recipe.export, or a run's folder (its best checkpoint).
     start: str = MISSING
@@ -93,10 +95,22 @@ def parse_finetune_config(given: Any, where: str) -> FinetuneConfig:
     if OmegaConf.is_dict(given) and isinstance(given.get("reuse_head"), bool):  # how YAML reads yes and no
         given = OmegaConf.merge(given, {"reuse_head": "yes" if given.reuse_head else "no"})
     config = parse_keys(given, FinetuneConfig, where)
+    if config.task not in config.user_tasks and config.task in (own := user_tasks_of(config.start)):
+        config.user_tasks[config.task] = own[config.task]
     train_config(config, "start", reuse_head=False)  # its checks are those of every run
     if config.patience is not None and config.patience < 1:
         raise ConfigError(f"{where}: patience={config.patience} must be at least 1")
     return config
+
+
+def user_tasks_of(start: str) -> dict[str, UserTask]:
+    """The tasks of a user's own that a run to start from has learned; they are registered. None of any other start.
+
+    Raises:
+        ConfigError: The run's configuration cannot be read.
+    """
+    path = Path(start) / CONFIG
+    return load_user_tasks(path) if path.is_file() and read_keys(path).get("user_tasks") else {}
 
 
 def train_config(config: FinetuneConfig, backbone: str, reuse_head: bool) -> TrainConfig:

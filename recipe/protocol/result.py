@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recipe.errors import UserError
-from recipe.report.files import write_text
+from recipe.report.files import write_beside, write_text
 
 RESULT = "result.json"
 PREDICTIONS = "predictions.parquet"
@@ -98,12 +98,15 @@ def save_result(folder: Path, result: FinetuneResult, predictions: Predictions, 
         predictions: Of the validation split, or of the test split.
         test: Which of them.
     """
-    columns = {name: [json.dumps(value) for value in values] for name, values in asdict(predictions).items() if values}
-    name = TEST_PREDICTIONS if test else PREDICTIONS
-    beside = folder / f".partial-{name}"
-    pq.write_table(pa.table({"example": range(len(predictions.references)), **columns}), beside)
-    beside.replace(folder / name)
+    save_predictions(folder / (TEST_PREDICTIONS if test else PREDICTIONS), predictions)
     write_text(folder / RESULT, json.dumps(asdict(result), indent=2) + "\n")
+
+
+def save_predictions(path: Path, predictions: Predictions) -> None:
+    """Writes a row for each example; values are JSON, as they are a number in one family and texts in another."""
+    columns = {name: [json.dumps(value) for value in values] for name, values in asdict(predictions).items() if values}
+    table = pa.table({"example": range(len(predictions.references)), **columns})
+    write_beside(path, lambda partial: pq.write_table(table, partial))
 
 
 def load_result(folder: Path) -> FinetuneResult:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from recipe.checkpoint import CHECKPOINTS, CheckpointError, find_checkpoint
+from recipe.checkpoint import BEST, BEST_OR_LATEST, CHECKPOINTS, CheckpointError, find_checkpoint, read_checkpoint
 from recipe.models import HEADS_JSON
 from recipe.protocol.comparison import Seen, Start
 from recipe.protocol.config import ProtocolConfig
@@ -64,18 +64,33 @@ def _describe(label: str, source: str, reference: bool) -> Start:
             strategy=config["data"]["strategy"].lower(),
             unfinished=_unfinished(Path(source), config),
             seen=read_seen(Path(source)),
+            learned=config["tasks"],
+            configuration=(Path(source) / CONFIG).read_text(encoding="utf-8"),
         )
     heads = Path(source) / HEADS_JSON
     if heads.is_file():
-        return Start(label, source, reference, len(json.loads(heads.read_text(encoding="utf-8"))["tasks"]))
+        learned = [task["key"] for task in json.loads(heads.read_text(encoding="utf-8"))["tasks"]]
+        return Start(label, source, reference, len(learned), learned=learned)
     return Start(label, source, reference, 0 if reference else None)
 
 
 def _unfinished(run: Path, config: Mapping[str, Any]) -> str | None:
     if (run / FINISHED).is_file():
         return None
-    checkpoint = find_checkpoint(run, "latest")
-    return f"its last checkpoint is {checkpoint.name}, it was to train for {config['max_duration']}"
+    checkpoint = find_checkpoint(run, BEST_OR_LATEST)  # as recipe.export.exported_start takes
+    kind, step = "best" if checkpoint.name == BEST else "last", read_checkpoint(checkpoint).batch
+    return (
+        f"its {kind} checkpoint is used, {checkpoint.name} of step {step:,}; it was to train for "
+        f"{config['max_duration']}"
+    )
+
+
+def start_tokenizer(source: str) -> str:
+    """Hub name or folder of a start's tokenizer; that of a run is its configuration's."""
+    if not _is_run(source):
+        return source
+    backbone = _run_config(source)["backbone"]
+    return backbone.get("tokenizer") or start_tokenizer(backbone["name"])
 
 
 def read_seen(run: Path) -> Seen | None:

@@ -109,7 +109,9 @@ def study_evaluation(config: StudyConfig, runs: dict[str, TrainConfig]) -> Proto
     for key in (*own, "run"):
         if key in config.evaluation:
             raise ConfigError(f"{config.name}: evaluation.{key}: the study sets it")
-    return parse_protocol_config(OmegaConf.create({**config.evaluation, **own}), f"evaluation of {config.name}")
+    user_tasks = {key: entry for run in runs.values() for key, entry in run.user_tasks.items()}
+    given = OmegaConf.create({**config.evaluation, **own})
+    return parse_protocol_config(given, f"evaluation of {config.name}", user_tasks)
 
 
 def _common_backbone(config: StudyConfig, runs: dict[str, TrainConfig]) -> dict[str, str]:

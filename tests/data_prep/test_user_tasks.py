@@ -35,11 +35,15 @@ from recipe.checkpoint import BEST
 from recipe.config import load_config, load_user_tasks
 from recipe.data.store import StoreError, open_store
 from recipe.data.tokenizer import load_tokenizer
-from recipe.export import export
+from recipe.export import export, exported_start
+from recipe.finetune import finetune
+from recipe.protocol.config import finetune_config, hyperparameters, load_protocol_config
+from recipe.protocol.finetune_config import load_finetune_config
 from recipe.report import load_results
 from recipe.score import score_run
 from recipe.tasks import catalogue
 from recipe.train import train
+from recipe.yaml_keys import save_config
 from tests.conftest import content
 from tests.processes import ROOT
 from tests.tiny_run import TINY
@@ -357,7 +361,7 @@ def test_scores_are_numbers_within_the_range_that_was_said(score: str, message: 
 def test_the_documentations_example_works_as_written(
     tmp_path: Path, tiny_tokenizer_folder: str, monkeypatch: pytest.MonkeyPatch
 ):
-    """But for the backbone, the length of the run, and that the same rows serve for both files."""
+    """But for the backbone, the length of the runs, and that the same rows serve for both files."""
     text = (ROOT / "docs/add_a_task.md").read_text(encoding="utf-8")
     data, section, commands = (re.search(f"```{kind}\n(.*?)```", text, re.DOTALL) for kind in ("csv", "yaml", "bash"))
     assert data and section and commands
@@ -366,14 +370,31 @@ def test_the_documentations_example_works_as_written(
         Path(name).write_text(data[1])
     Path("my_reviews.yaml").write_text(section[1])
 
-    convert, start, evaluate = map(shlex.split, commands[1].splitlines())
+    convert, start, compare, tune = map(shlex.split, commands[1].replace("\\\n", " ").splitlines())
     assert convert[:3] == ["python", "-m", "data_prep"] and convert[-2:] == ["--tokenizer", "roberta-base"]
     assert cli.main([*convert[3:-1], tiny_tokenizer_folder, "--workers", "1"]) == 0
     assert start[:2] == ["composer", "recipe/train.py"]
     tiny = json.dumps({"config": TINY["roberta"], "tokenizer": tiny_tokenizer_folder, "name": ""})
     overrides = [f"backbone={tiny}", "max_duration=2ep"]
     folder = train(load_config(start[2], [*overrides, "logging.progress_bar=false", "logging.tensorboard=false"])).path
-    assert evaluate[:2] == ["make", "eval"] and evaluate[2] == f"RUN={folder}"
+
+    catalogue._registered.clear()  # as in another process: the run's folder says what the task is
+    assert compare[:3] == ["make", "eval", f"RUN={folder}"] and compare[3].startswith("ARGS=")
+    arguments = [*shlex.split(compare[3].removeprefix("ARGS=")), f"run={folder}"]
+    config = load_protocol_config(ROOT / "yamls/eval/paper.yaml", arguments)
+    short = ["max_duration=1ba", "logging.progress_bar=false"]
+    names = {"runs": str(tmp_path / "trials"), "run_name": "trial"}
+    start = exported_start(str(folder))
+    trial = finetune_config(config, "my_reviews", start, 1.0, hyperparameters(config.search)[0], seed=1, **names)
+    Path("trial.yaml").write_text(save_config(trial))
+    catalogue._registered.clear()  # as in the trial's own process
+    result = finetune(load_finetune_config("trial.yaml", short))
+    assert (result.task, result.examples, config.name) == ("my_reviews", 4, "my_reviews")
+
+    catalogue._registered.clear()
+    assert tune[:2] == ["composer", "recipe/finetune.py"]
+    tuned = finetune(load_finetune_config(ROOT / tune[2], [*tune[3:], *short, "logging.tensorboard=false"]))
+    assert (tuned.task, tuned.examples, tuned.start) == ("my_reviews", 4, str(folder))
 
     catalogue._registered.clear()  # as in another process: the checkpoint alone says what the task is
     Path("reviews_train.csv").unlink()

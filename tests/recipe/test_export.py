@@ -41,6 +41,7 @@ from recipe.export.head_folders import choose_heads
 from recipe.models import MultitaskModel, build_model, restore_model
 from recipe.models.backbone import ENCODER_DECODERS, SUMMARIZERS, load_backbone
 from recipe.models.heads import valid_positions
+from recipe.protocol.result import FinetuneResult, Predictions, save_result
 from recipe.report.results import TaskResult, save_results
 from recipe.tasks import Family, get_task
 from recipe.yaml_keys import save_config
@@ -124,7 +125,7 @@ def inputs_of(microbatch: Microbatch, kind: str) -> dict[str, torch.Tensor]:
 )
 def test_every_heads_folder_gives_the_checkpoints_logits(kind, checkpoint, batches, tmp_path):
     path = checkpoint(kind)
-    reasons = export(path, tmp_path / "exported")
+    reasons = export(path, tmp_path / "exported").reasons
     assert same_weights(str(tmp_path / "exported"), path)
     model = restore_model(read_checkpoint(path))[0].eval()
     classes = {
@@ -270,6 +271,32 @@ def test_the_model_card_has_tasks_settings_and_no_scores_of_other_weights(checkp
     assert "5 optimiser steps, 240 examples" in card
     assert "| `optimizer.lr` | 0.001 |" in card and "| `data.strategy` | mixed |" in card
     assert str(tmp_path) not in card  # nobody else's business
+
+
+def test_an_export_without_scores_says_which_command_makes_them(checkpoint, run, tmp_path, monkeypatch, capsys):
+    later = run / "checkpoints" / "ep0-ba5-rank0.pt"
+    fix = f"its card has no scores of these weights: make score RUN={run}"
+    for source, said in ((run, f"{fix}, then"), (later, f'{fix} ARGS="--checkpoint {later}", then')):
+        monkeypatch.setattr(
+            sys, "argv", ["export", str(source), str(tmp_path / f"of-{source.name}"), "--heads", "none"]
+        )
+        main()
+        assert said in capsys.readouterr().out
+    assert "and " in (export(checkpoint("roberta"), tmp_path / "moved", []).unscored or "")
+
+
+def test_a_fine_tuned_run_is_exported_with_its_own_scores(checkpoint, tmp_path):
+    run = tmp_path / "tuned"
+    (run / "checkpoints").mkdir(parents=True)
+    shutil.copy(checkpoint("roberta", "cola"), run / "checkpoints" / BEST)
+    result = FinetuneResult(
+        *("cola", "classification", "roberta-base", 7, 1.0, "matthews", {"matthews": 0.612, "accuracy": 0.84}, 1043),
+        *({"lr": 1e-5}, False, 5, 240, 9_000, 60.0, []),
+    )
+    save_result(run, result, Predictions([1], [1]))
+    assert export(run, tmp_path / "exported", []).unscored is None
+    card = (tmp_path / "exported" / "README.md").read_text()
+    assert "| cola | matthews | 61.2 | 1,043 |" in card and "(seed 7)" in card
 
 
 def test_the_base_model_is_a_hub_name_or_left_out(run_yaml, tmp_path, monkeypatch):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -68,13 +70,47 @@ def test_every_combination_is_tried_once_and_the_best_runs_with_all_seeds(tmp_pa
 
     with pytest.raises(KeyboardInterrupt):
         search(CELL, tmp_path, config, run)
-    final = search(CELL, tmp_path, config, run)
+    final = search(CELL, tmp_path, config, run).runs
     assert [(dict(trial.point), trial.seed) for trial in final] == [
         ({"lr": 3e-5, "eps": 1e-6, "dropout": None}, seed) for seed in (3, 1)
     ]
     searched = [trial for trial in ran if trial.seed == 3]
     assert {trial.point for trial in searched} == {tuple(point.items()) for point in hyperparameters(config.search)}
     assert len(searched) == 8 + 1 + 1, "eight combinations, the interrupted one again, and the best one's result"
+
+
+def test_a_combination_that_fails_or_diverges_is_the_worst_and_is_named(tmp_path: Path):
+    config = protocol(tmp_path, seeds=[1, 2], search={"lr": [1e-5, 3e-5, 9e-5]})
+    ran: list[Trial] = []
+
+    def run(trial: Trial) -> FinetuneResult:
+        ran.append(trial)
+        lr = dict(trial.point)["lr"]
+        if lr == 3e-5:
+            raise ProcessError("out of memory")
+        return outcome(trial, math.nan if lr == 9e-5 else 0.1)
+
+    for _ in range(2):  # in the next call they may succeed
+        ran.clear()
+        found = search(CELL, tmp_path, config, run)
+        assert [(dict(trial.point)["lr"], trial.seed) for trial in found.runs] == [(1e-5, 1), (1e-5, 2)]
+        assert [dict(trial.point)["lr"] for trial in ran].count(3e-5) == 1
+        failed, diverged = found.errors
+        assert failed == "out of memory"
+        assert "lr=9e-05,eps=1e-06,seed=1: its accuracy is undefined, as of a run that diverged" in diverged
+
+
+def test_a_cell_fails_only_if_nothing_of_it_succeeds(tmp_path: Path):
+    def run(trial: Trial) -> FinetuneResult:
+        if trial.seed != 2:
+            raise ProcessError(f"no {trial.name}")
+        return outcome(trial, 0.5)
+
+    config = protocol(tmp_path, seeds=[1, 2], search={"lr": [1e-5]})
+    found = search(CELL, tmp_path, config, run)
+    assert [trial.seed for trial in found.runs] == [2] and found.errors == ["no lr=1e-05,eps=1e-06,seed=1"]
+    with pytest.raises(ProcessError, match=r"^no lr=1e-05,eps=1e-06,seed=1 \(and 1 more of cb/plain/1\)$"):
+        search(CELL, tmp_path, protocol(tmp_path, seeds=[1, 2], search={"lr": [1e-5, 3e-5]}), run)
 
 
 def test_a_cell_that_fails_stops_no_other_and_is_named(tmp_path: Path):
@@ -197,6 +233,34 @@ def test_a_dry_run_tells_hours_from_what_is_done_and_else_from_a_speed(study_yam
     assert "| tasks_01 | 1 | mixed | 2 | done |" in measured and "| tasks_02 | 2 | mixed | 2 | 5.0 |" in measured
 
 
+def finish(root: Path, trial: Trial, score: float, **values: Any) -> None:
+    trial.folder(root).mkdir(parents=True, exist_ok=True)
+    result = replace(outcome(trial, score), fraction=trial.cell.fraction, **values)
+    (trial.folder(root) / "result.json").write_text(json.dumps(result.__dict__))
+
+
+def test_a_dry_run_counts_only_the_runs_that_this_search_makes(tmp_path: Path):
+    config = protocol(tmp_path, seeds=[1, 2], search={"lr": [1e-5, 2e-5]})
+    earlier, worse, best = ((("lr", lr), ("eps", 1e-6), ("dropout", None)) for lr in (9e-5, 1e-5, 2e-5))
+    for point, score, seeds in ((earlier, 0.9, (1, 2)), (worse, 0.1, (1, 2)), (best, 0.5, (1,))):
+        for seed in seeds:
+            finish(tmp_path / "small", Trial(CELL, point, seed), score, seconds=7200)
+    assert "| cb | 1 | 2 | 80 | 2.0 |" in describe(config), "the best one's second seed is left"
+    finish(tmp_path / "small", Trial(CELL, best, 2), 0.5)
+    assert "| cb | 0 | 3 | 80 | 0.0 |" in describe(config)
+
+
+def test_a_dry_run_tells_the_hours_of_each_share_of_the_data(tmp_path: Path):
+    config = protocol(tmp_path, seeds=[1, 2], search={"lr": [1e-5]}, fractions=[0.5, 1.0])
+    steps, halves = 80, 40
+    hourly = describe(config, speed=2 * (steps + halves) * 32 / 3600)
+    assert "| cb | 4 | 0 | 80 | 1.0 |" in hourly
+    half = Trial(replace(CELL, fraction=0.5), (("lr", 1e-5), ("eps", 1e-6), ("dropout", None)), 1)
+    finish(tmp_path / "small", half, 0.5, seconds=3600)
+    assert "| cb | 3 | 1 | 80 | known after the first run |" in describe(config), "a half says nothing of the whole"
+    assert "| cb | 3 | 1 | 80 | 3.0 |" in describe(config, speed=steps * 32 / 3600)
+
+
 def test_a_study_says_what_its_runs_are_compared_with(study_yaml: Path, tmp_path: Path):
     config = load_study_config(study_yaml)
     runs = study_runs(config)
@@ -209,6 +273,29 @@ def test_a_study_says_what_its_runs_are_compared_with(study_yaml: Path, tmp_path
     assert list(starts) == ["mini", "prefinetuned", "tasks_01", "tasks_02", "tuned"]
     with pytest.raises(ConfigError, match=r"scale: starts\.tasks_01: a run of the study has this name"):
         study_evaluation(replace(config, starts={"tasks_01": "models/mini"}), runs)
+
+
+@pytest.mark.usefixtures("nothing_registered")
+def test_a_task_of_a_users_own_is_known_from_the_runs_that_learned_it(tmp_path: Path):
+    entry = {"family": "classification", "train": "a.csv", "columns": {"text": "t", "label": "l"}, "labels": ["x", "y"]}
+    (tmp_path / "run").mkdir()
+    write(tmp_path / "run" / "config.yaml", {"user_tasks": {"mine": entry}})
+    config = protocol(tmp_path, starts={"plain": "roberta-base", "run": str(tmp_path / "run")}, tasks=["cb", "mine"])
+    own = {
+        task: finetune_config(
+            config, task, "s", 1.0, {"lr": 1e-5, "eps": 1e-6, "dropout": None}, seed=1, runs="r", run_name="n"
+        )
+        for task in config.tasks
+    }
+    assert list(own["mine"].user_tasks) == ["mine"] and own["mine"].user_tasks["mine"].labels == ["x", "y"]
+    assert not own["cb"].user_tasks, "else its finished runs would be of other settings"
+    alone = load_finetune_config(
+        write(
+            tmp_path / "f.yaml",
+            {"run_name": "f", "task": "mine", "start": str(tmp_path / "run"), "data": {"store": "s"}},
+        )
+    )
+    assert list(alone.user_tasks) == ["mine"]
 
 
 def test_a_run_made_with_other_settings_is_never_reused(tmp_path: Path, study_yaml: Path):

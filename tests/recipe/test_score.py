@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
@@ -16,6 +17,8 @@ from recipe.checkpoint import BEST, CheckpointError, latest_checkpoint, read_che
 from recipe.config import load_config
 from recipe.export import export
 from recipe.models import restore_model
+from recipe.protocol.result import load_predictions
+from recipe.protocol.starts import describe_starts
 from recipe.report import load_results, load_steps
 from recipe.run_folder import RunFolderError
 from recipe.score import score_run
@@ -47,6 +50,11 @@ def test_the_report_has_every_task_with_all_its_validation_examples(finished_run
         assert result.examples == json.loads(manifest.read_text())["written"]
         assert set(result.metrics) == set(get_task(key).metrics) == set(result.baseline)
         assert key in report.read_text()
+        predictions = load_predictions(finished_run / "predictions", f"{key}.parquet")
+        assert len(predictions.references) == len(predictions.predictions) == result.examples
+        if result.primary == "accuracy" and not get_task(key).grouped:
+            right = [own == true for own, true in zip(predictions.predictions, predictions.references, strict=True)]
+            assert fmean(right) == pytest.approx(result.score)
     assert (finished_run / "report.png").stat().st_size > 10_000
     assert (finished_run / "curves.png").stat().st_size > 10_000
 
@@ -117,6 +125,20 @@ def test_a_run_from_before_a_key_was_there_goes_on(finished_run: Path, tmp_path:
     del config["data"]["fraction"]
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     assert train(load_config(folder / "config.yaml", [f"runs={tmp_path}"])).path == folder
+
+
+def test_of_a_half_finished_run_the_checkpoint_is_named_that_is_used(finished_run: Path, tmp_path: Path):
+    run = tmp_path / "half"
+    shutil.copytree(finished_run, run)
+    (run / "finished.json").unlink()
+    (_, start) = describe_starts({"plain": "roberta-base", "half": str(run)})
+    assert start.unfinished == "its best checkpoint is used, best-rank0.pt of step 3; it was to train for 3ba"
+    assert list(start.learned) == read_checkpoint(run / "checkpoints" / BEST).tasks and start.seen is None
+    (run / "checkpoints" / BEST).unlink()
+    (_, start) = describe_starts({"plain": "roberta-base", "half": str(run)})
+    assert start.unfinished is not None
+    assert start.unfinished.startswith("its last checkpoint is used, ep0-ba3-rank0.pt of step 3;")
+    assert start.configuration == (run / "config.yaml").read_text()
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "foreign", "pickle"])

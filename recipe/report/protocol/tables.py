@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -69,7 +70,8 @@ def gain_table(comparison: Comparison, gains: Sequence[Gain], findings: Findings
     """A start's gains over the reference with their evidence."""
     rows = []
     for gain in gains:
-        result = findings.runs[gain.task, gain.start][0].result
+        runs = findings.runs[gain.task, gain.start]
+        result = runs[0].result
         rows.append(
             Row(
                 [
@@ -82,6 +84,7 @@ def gain_table(comparison: Comparison, gains: Sequence[Gain], findings: Findings
                     p_value(gain.p_corrected),
                     mean_and_deviation(findings.spread(gain.task, comparison.reference.label)),
                     mean_and_deviation(findings.spread(gain.task, gain.start)),
+                    _head(runs),
                     result.primary,
                     f"{len(gain.by_seed)}",
                     f"{result.examples:,}",
@@ -89,7 +92,11 @@ def gain_table(comparison: Comparison, gains: Sequence[Gain], findings: Findings
             )
         )
     evidence = ("task", "verdict", "gain", "over seeds", "over examples", "p", "corrected p")
-    return Table((*evidence, "reference", "score", "metric", "seeds", "examples"), rows, "llrrrrrrrlrr")
+    return Table((*evidence, "reference", "score", "head", "metric", "seeds", "examples"), rows, "llrrrrrrrllrr")
+
+
+def _head(runs: Sequence[Run]) -> str:
+    return "re-used" if any(run.result.reused_head for run in runs) else "new"
 
 
 def start_table(comparison: Comparison) -> Table:
@@ -105,14 +112,16 @@ def start_table(comparison: Comparison) -> Table:
 
 def data_table(comparison: Comparison) -> Table:
     """The streams that were read."""
+    several = len({stream.fingerprint for stream in comparison.data}) > 1
     rows = []
     for stream in comparison.data:
         counts = (f"{value:,}" for value in (stream.written, stream.rows, stream.tokens, sum(stream.dropped.values())))
         source = f"{stream.source}, {stream.source_split}"
         licence = get_task(stream.task).origin.licence
-        rows.append(Row([stream.task, stream.split, *counts, source, stream.short_revision, licence]))
-    head = ("task", "split", "examples", "rows", "tokens", "dropped", "read from", "revision", "licence")
-    return Table(head, rows, "llrrrrlll")
+        tokenizer = [stream.tokenizer] if several else []
+        rows.append(Row([stream.task, stream.split, *tokenizer, *counts, source, stream.short_revision, licence]))
+    head = ["task", "split", *["tokenizer"] * several, "examples", "rows", "tokens", "dropped"]
+    return Table([*head, "read from", "revision", "licence"], rows, f"ll{'l' * several}rrrrlll")
 
 
 def pretraining_table(comparison: Comparison) -> Table | None:
@@ -178,7 +187,7 @@ def cost_sentence(comparison: Comparison) -> str:
 
 def _settings(result: FinetuneResult) -> str:
     values = {name: NONE if value is None else f"{value:g}" for name, value in result.hyperparameters.items()}
-    head = "head from the start" if result.reused_head else "new head"
+    head = "head re-used" if result.reused_head else "new head"
     return ", ".join([*(f"{name} {value}" for name, value in values.items()), head])
 
 
@@ -218,4 +227,6 @@ def _own_cell(runs: Sequence[Run], column: PaperColumn) -> str:
     scores = [run.result.scores for run in runs]
     if not scores or any(metric not in scores[0] for metric in column.metrics):
         return NONE
-    return " / ".join(mean_and_deviation(spread([own[metric] for own in scores])) for metric in column.metrics)
+    # The accuracy of a group that the store lacked is undefined.
+    metrics = [metric for metric in column.metrics if not any(math.isnan(own[metric]) for own in scores)]
+    return " / ".join(mean_and_deviation(spread([own[metric] for own in scores])) for metric in metrics) or NONE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recipe.protocol.bootstrap import RESAMPLES
+from recipe.protocol.bootstrap import RESAMPLES, Interval
 from recipe.protocol.compare import SIGNIFICANT, Findings, Gain, Spread, Verdict
 from recipe.protocol.comparison import Comparison
 from recipe.report.numbers import percent, points
@@ -14,7 +14,8 @@ from recipe.report.protocol.numbers import counted, interval, p_value
 GLOSSARY = f"""\
 - **Pre-finetuning** trains a pretrained model (the *backbone*) on many tasks at once, before it is **fine-tuned** on \
 the one task that it is wanted for. A **start** is the weights that fine-tuning begins with. Every start is fine-tuned \
-in the same way, with the same search for settings and the same seeds; only the start differs.
+in the same way, with the same search for settings and the same seeds; only the start differs: its weights and, where \
+the tables say *re-used*, the task's head that it brings. Any other head is new.
 - **Score**: the task's usual measure on its validation examples, in per cent (correlations times 100). **Gain**: \
 score minus the reference's score, in percentage points.
 - As in the paper, the validation examples also choose the settings and the best step, so all scores are a little too \
@@ -36,8 +37,9 @@ TEST = (
 
 DATA = (
     "The shards that fine-tuning and scoring read: all examples of a split, of which a run may take a part; tokens, "
-    "cut at the store's maximum length; source rows dropped, for reasons that the store's own card gives (`python -m "
-    "data_prep card`). Licences are the commonly stated ones and were not checked."
+    "cut at the store's maximum length; source rows dropped, because they could not be converted (`python -m data_prep "
+    "card` says more). Scores are of the examples that are left: they compare starts, but not with numbers that count "
+    "a dropped row as wrong. Licences are the commonly stated ones and were not checked."
 )
 
 _VERDICTS = {
@@ -72,6 +74,21 @@ def caveats(comparison: Comparison, findings: Findings) -> list[Block]:
     return [Heading(2, "What is missing or unfinished"), Text("\n".join(f"- {line}" for line in lines))]
 
 
+def left_out(comparison: Comparison) -> Text | None:
+    """Which evaluations miss rows of their source, and why; None where none does."""
+    lines = []
+    for stream in comparison.data:
+        dropped = sum(stream.dropped.values())
+        if stream.split == "train" or not dropped:
+            continue
+        reasons = ", ".join(f"{plain(reason)}: {count:,}" for reason, count in sorted(stream.dropped.items()))
+        lines.append(
+            f"- {plain(stream.task)}, {stream.split}: {dropped:,} of {counted(stream.read, 'source row')} are not "
+            f"scored ({reasons})."
+        )
+    return Text("\n".join(dict.fromkeys(lines))) if lines else None  # the shards of several tokenizers lose the same
+
+
 def verdicts(comparison: Comparison, findings: Findings, gains: Sequence[Gain]) -> Text:
     """Which tasks a start helped or hurt, with the evidence, and which it left as they were."""
     lines = []
@@ -91,13 +108,23 @@ def _outcome(findings: Findings, label: str, reference: str) -> str:
         return f"**{plain(label)}** cannot be told yet: it shares no finished run with {reference}."
     mean, over_seeds = found
     gains = findings.gains_of(label)
-    bounds = f" (95 % interval over seeds {interval(over_seeds)})" if over_seeds else ""
     counts = {verdict: sum(gain.verdict is verdict for gain in gains) for verdict in Verdict}
     return (
-        f"**{plain(label)} is on average {abs(100 * mean):.1f} points {'better' if mean >= 0 else 'worse'} than "
-        f"{reference}**{bounds}, over {counted(len(gains), 'task')} and {_seeds(gains)}: {counts[Verdict.HELPED]} "
-        f"helped, {counts[Verdict.HURT]} hurt, {counts[Verdict.UNCLEAR]} without a clear difference."
+        f"{_on_average(plain(label), mean, over_seeds, reference)}, over {counted(len(gains), 'task')} and "
+        f"{_seeds(gains)}: {counts[Verdict.HELPED]} helped, {counts[Verdict.HURT]} hurt, {counts[Verdict.UNCLEAR]} "
+        "without a clear difference."
     )
+
+
+def _on_average(label: str, mean: float, over_seeds: Interval | None, reference: str) -> str:
+    """Bold is only what other seeds would say again."""
+    better = f"on average {abs(100 * mean):.1f} points {'better' if mean >= 0 else 'worse'} than {reference}"
+    if over_seeds is None:
+        return f"**{label}** is {better} (too few seeds to tell that from chance)"
+    bounds = f"95 % interval over seeds {interval(over_seeds)}"
+    if over_seeds[0] <= 0 <= over_seeds[1]:
+        return f"**{label} shows no clear difference from {reference} on average** ({points(mean)} points, {bounds})"
+    return f"**{label} is {better}** ({bounds})"
 
 
 def _evidence(comparison: Comparison, findings: Findings, gain: Gain) -> str:

@@ -18,7 +18,9 @@ from recipe.report.protocol.document import (
     as_page,
     chart_picture,
     charts,
+    plain,
 )
+from recipe.report.protocol.task_words import describe_tasks
 
 
 def write_protocol_report(folder: Path, comparison: Comparison) -> Path:
@@ -54,7 +56,8 @@ def report_blocks(comparison: Comparison, findings: Findings) -> list[Block]:
     if (tested := tables.test_table(comparison, findings)) is not None:
         blocks += [Heading(2, "Scores on test splits"), Text(words.TEST), tested]
     blocks += _figures(comparison, findings)
-    blocks += [Heading(2, "What was compared"), tables.start_table(comparison)]
+    blocks += [Heading(2, "What was compared"), tables.start_table(comparison), *_prefinetuning(comparison)]
+    blocks += [Heading(3, "The tasks"), describe_tasks(comparison.tasks)]
     blocks += [Heading(2, "Cost"), Text(tables.cost_sentence(comparison)), tables.cost_table(comparison)]
     if (pretraining := tables.pretraining_table(comparison)) is not None:
         blocks += [Text("What was spent before, on the starts that a run of this recipe made:"), pretraining]
@@ -64,7 +67,23 @@ def report_blocks(comparison: Comparison, findings: Findings) -> list[Block]:
         Details("Every run, with the settings that the search chose", [tables.run_table(comparison)]),
     ]
     if comparison.data:
-        blocks += [Details("Data card", [Text(words.DATA), tables.data_table(comparison)])]
+        left_out = words.left_out(comparison)
+        card: list[Block] = [Text(words.DATA), tables.data_table(comparison), *([left_out] if left_out else [])]
+        blocks += [Details("Data card", card)]
+    return blocks
+
+
+def _prefinetuning(comparison: Comparison) -> list[Block]:
+    """Behind a click for each start: the tasks that it learned before, and how."""
+    blocks: list[Block] = []
+    for start in comparison.starts:
+        inside: list[Block] = []
+        if start.learned:
+            inside.append(Text(f"It learned {', '.join(map(plain, start.learned))}."))
+        if start.configuration is not None:
+            inside.append(Code(start.configuration))
+        if inside:
+            blocks.append(Details(f"Pre-finetuning of {start.label}", inside))
     return blocks
 
 

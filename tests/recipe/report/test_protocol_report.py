@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,14 +16,17 @@ import pytest
 from matplotlib.image import imread
 
 from recipe.data.manifest import Manifest
-from recipe.protocol.compare import Findings, compare
+from recipe.protocol.compare import Findings, Gain, compare, interval_over_seeds
 from recipe.protocol.comparison import Comparison, Run, Seen, Start
 from recipe.report.protocol import write_protocol_report
 from recipe.report.protocol.document import Chart, Heading, Table, as_markdown, as_page
 from recipe.report.protocol.paper import paper_tables
 from recipe.report.protocol.score_charts import curves_chart
+from recipe.report.protocol.tables import data_table, gain_table
+from recipe.report.protocol.task_words import describe_task
+from recipe.report.protocol.words import headline
 from recipe.report.protocol.write import report_blocks
-from recipe.tasks import get_task
+from recipe.tasks import CATALOGUE, get_task
 from recipe.tasks.metrics import build_metrics
 from tests.fake_runs import PLAIN, fake_comparison, without
 
@@ -30,7 +34,11 @@ TASKS = ("rte", "copa", "squad")
 HOSTILE = "mixed <b>|*</script>"  # a label that each form must show as it is
 STARTS = (
     PLAIN,
-    Start("5 tasks", "runs/five", tasks=5, seen=Seen(58, 1_850, 141_815, seconds=360.0)),
+    Start(
+        *("5 tasks", "runs/five", False, 5, None, None, Seen(58, 1_850, 141_815, seconds=360.0)),
+        learned=["rte", "copa"],
+        configuration="max_duration: 5ep # <b>\n",
+    ),
     Start("20 tasks", "runs/twenty", tasks=20, unfinished="stopped at step 400 of 1,000"),
     Start(HOSTILE, "runs/mixed", tasks=20, strategy="mixed"),
     Start("one by one", "runs/dataset", tasks=20, strategy="dataset_homogeneous"),
@@ -143,6 +151,7 @@ def test_the_page_is_well_formed_and_has_every_section(report: Path) -> None:
         "Little training data (the paper's figure 3)",
         "Learning curves",
         "What was compared",
+        "The tasks",
         "Cost",
         "Make it again",
     ]
@@ -151,7 +160,7 @@ def test_the_page_is_well_formed_and_has_every_section(report: Path) -> None:
 def test_the_page_loads_nothing(report: Path) -> None:
     text = report.read_text()
     sources = {"src", "href", "srcset", "data", "poster", "action"}
-    attributes = [(name, value) for _, name, value in Page(text).attributes]
+    attributes = [(name, value) for tag, name, value in Page(text).attributes if (tag, name) != ("a", "href")]  # a link
     loading = [value[:60] for name, value in attributes if name in sources and not value.startswith("data:image/png;")]
     assert not loading
     style = text[text.index("<style>") : text.index("</style>")]
@@ -229,6 +238,71 @@ def test_helped_and_hurt_are_said_in_words_and_in_the_table(comparison: Comparis
     assert "**Hurt (negative transfer): 1.** rte -" in section
 
 
+@pytest.mark.parametrize(
+    ("gains", "said"),
+    [
+        ((0.30, 0.31, 0.32), r"\*\*all is on average \d+\.\d points better than MiniLM\*\* \(95 % interval over seeds"),
+        ((0.1, -0.1, 0.02), r"\*\*all shows no clear difference from MiniLM on average\*\* \([+-]\d\.\d points, 95 %"),
+        (
+            (-0.1,),
+            r"\*\*all\*\* is on average \d+\.\d points worse than MiniLM \(too few seeds to tell that from chance\)",
+        ),
+    ],
+)
+def test_the_headline_is_bold_only_where_seeds_leave_no_doubt(gains: tuple[float, ...], said: str) -> None:
+    comparison = fake_comparison(["rte"], (PLAIN, Start("all", "runs/all")), quality, seeds=(1,), examples=10)
+    own = Gain("rte", "all", dict(enumerate(gains)), interval_over_seeds(gains), (-0.1, 0.1), 0.5, 0.5)
+    findings = replace(compare(comparison, resamples=10), gains={("rte", "all"): own})
+    assert re.search(said, headline(comparison, findings))
+
+
+def test_the_tables_say_where_the_head_came_along(comparison: Comparison, findings: Findings, report: Path) -> None:
+    page = Page(report.read_text())
+    tables = [table for table in page.tables if "head" in table[0]]
+    assert len(tables) == len(STARTS) - 1
+    column = tables[0][0].index("head")
+    assert {row[column] for table in tables for row in table[1:]} == {"re-used"}
+    new = [replace(run, result=replace(run.result, reused_head=False)) for run in comparison.runs]
+    gains = findings.gains_of("5 tasks")
+    runs = {cell: [run for run in new if (run.result.task, run.start) == cell] for cell in findings.runs}
+    table = gain_table(comparison, gains, replace(findings, runs=runs))
+    assert {row.cells[column] for row in table.rows} == {"new"}
+
+
+def test_each_starts_pre_finetuning_is_told(report: Path) -> None:
+    text = report.with_name("report.md").read_text()
+    section = text.split("<summary>Pre-finetuning of 5 tasks</summary>")[1].split("</details>")[0]
+    assert "It learned rte, copa." in section and "max_duration: 5ep # <b>" in section
+    assert text.count("<summary>Pre-finetuning of") == 1, "of the others nothing is known"
+
+
+def test_each_task_is_described_for_who_does_not_know_its_name(report: Path) -> None:
+    text = report.with_name("report.md").read_text()
+    hub = "https://huggingface.co/datasets/"
+    assert (
+        "- **rte**: which of 2 classes a text, or a pair of texts, belongs to (entailment, not\\_entailment), 2,490 "
+        f"examples to train on; dataset [nyu-mll/glue]({hub}nyu-mll/glue), rte." in text
+    )
+    assert "- **squad**: where in a text the answer to a question stands, 87,599 examples" in text
+    for key in (*CATALOGUE, "anli_from_sm", "tapt_cola"):
+        assert describe_task(get_task(key))
+
+
+def test_both_halves_of_mnli_are_shown_where_both_are_there() -> None:
+    comparison = fake_comparison(["mnli"], (PLAIN,), quality, seeds=(1,), examples=60)
+    (run,) = comparison.runs
+    for missing in (None, "accuracy_mismatched"):
+        scores = run.result.scores | ({missing: math.nan} if missing else {})
+        own = replace(comparison, runs=[replace(run, result=replace(run.result, scores=scores))])
+        tables = [
+            block
+            for block in report_blocks(own, Findings({("mnli", "MiniLM"): own.runs}, {}, {}))
+            if isinstance(block, Table)
+        ]
+        names = [name for name in ("accuracy_matched", "accuracy_mismatched") if name != missing]
+        assert tables[0].rows[0].cells[2] == " / ".join(f"{100 * scores[name]:.1f}" for name in names)
+
+
 def test_unfinished_starts_and_missing_runs_are_named(report: Path) -> None:
     text = report.with_name("report.md").read_text()
     assert "**20 tasks is not finished:** stopped at step 400 of 1,000." in text
@@ -250,6 +324,22 @@ def test_the_data_card_lists_what_was_read(report: Path) -> None:
     (card,) = (table for table in Page(report.read_text()).tables if "licence" in table[0])
     counts = ["2,490", "2,490", "174,300", "3"]
     assert card[1:] == [["rte", "train", *counts, "hub, train", "0123456789ab", get_task("rte").origin.licence]]
+
+
+def test_the_data_card_tells_the_shards_of_different_tokenizers_apart(comparison: Comparison) -> None:
+    other = replace(STREAM, tokenizer="electra", fingerprint="77aa")
+    table = data_table(replace(comparison, data=[STREAM, other]))
+    column = list(table.head).index("tokenizer")
+    assert [row.cells[column] for row in table.rows] == ["minilm", "electra"]
+    assert {len(row.cells) for row in table.rows} == {len(table.head)} == {len(table.alignment)}
+
+
+def test_the_data_card_says_what_of_an_evaluation_was_dropped(comparison: Comparison) -> None:
+    validation = replace(STREAM, split="validation", read=9_535, dropped={"no span": 120, "no answer": 5})
+    assert "are not scored" not in as_markdown(report_blocks(comparison, Findings({}, {}, {})))
+    own = replace(comparison, data=[STREAM, validation])
+    card = as_markdown(report_blocks(own, Findings({}, {}, {}))).split("<summary>Data card</summary>")[1]
+    assert "- rte, validation: 125 of 9,535 source rows are not scored (no answer: 5, no span: 120)." in card
 
 
 def test_every_run_is_listed_with_the_settings_of_its_search(report: Path, comparison: Comparison) -> None:
