@@ -220,6 +220,7 @@ def _answer(output: Mapping[str, Tensor], segment: Mapping[str, Any]) -> Predict
                 contexts=[contexts[row] for row in windows],
                 offsets=reference["offsets"],
                 text=reference["context"],
+                may_be_none=get_task(segment["task"]).has_unanswerable,
             )
         )
     references = [reference["answers"] for reference in segment["references"]]

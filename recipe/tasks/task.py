@@ -70,6 +70,8 @@ class Task:
         grouped: Whether evaluation tells groups of examples apart (classification): a question's answers, a split's
             parts. Each evaluation example names its group.
         answer_rules: How answers are compared (mrc).
+        has_unanswerable: Whether evaluation asks questions whose context has no answer, so that a model may say so
+            (mrc).
         score_range: The least and the most score (regression); learned as a number from 0 to 1.
         search: How final evaluations search for a summary; training's are greedy.
         stream_of: The task whose streams this one reads, if it has none of its own (masked_lm, mixes).
@@ -92,6 +94,7 @@ class Task:
     prefinetune: bool = True
     grouped: bool = False
     answer_rules: AnswerRules = AnswerRules.SQUAD
+    has_unanswerable: bool = False
     score_range: tuple[float, float] = (0.0, 1.0)
     search: Search = GREEDY
     stream_of: str | None = None

@@ -38,6 +38,8 @@ class UserTask:
     labels: list[Any] = field(default_factory=list)
     # The least and the most score (regression).
     score_range: tuple[float, float] = (0.0, 1.0)
+    # Whether some contexts hold no answer, `[]` in the column (mrc). False: one is always predicted.
+    unanswerable: bool = True
     # Names from recipe/tasks/metrics.py, the primary one first. Default: the family's.
     metrics: list[str] = field(default_factory=list)
     # For the data card.
@@ -101,6 +103,7 @@ def build_task(key: str, entry: UserTask) -> Task:
         evaluation_splits=("train#validation" if parted else "validation",),
         test_split="train#test" if parted else None,
         prefinetune=False,
+        has_unanswerable=family is Family.MRC and entry.unanswerable,
         score_range=entry.score_range,
     )
     if entry.metrics:

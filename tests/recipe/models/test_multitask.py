@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from composer import Trainer
 from composer.core import DataSpec
 from torchmetrics import Metric
+from torchmetrics.text import SQuAD
 
 from recipe.algorithms.log_n_scaling import LogNLossScaling
 from recipe.algorithms.r3f import R3F, add_spectral_norm
@@ -18,6 +20,8 @@ from recipe.models.backbone import ENCODER_DECODERS
 from recipe.models.multitask import MultitaskModel
 from recipe.models.network import MultitaskNetwork
 from recipe.tasks import get_task
+from recipe.tasks.catalogue import register
+from recipe.tasks.metrics import build_metrics
 from recipe.tasks.task import GREEDY, Search
 from tests.recipe.models.conftest import SUMMARIES, TASKS
 
@@ -102,6 +106,36 @@ def test_tags_are_named_word_by_word_and_scores_are_in_the_tasks_own_range(model
     (segment,) = built.eval_forward(batch)
     assert segment["references"] == pytest.approx((5 * batch["segments"][0]["scores"]).tolist())
     assert segment["predictions"] == pytest.approx((5 * built(batch)[0]["score"]).tolist())
+
+
+@pytest.mark.parametrize("has_unanswerable", [False, True])
+def test_no_answer_is_predicted_only_where_a_task_has_such_questions(
+    model, part, join, monkeypatch, nothing_registered, has_unanswerable
+):
+    """Scored as torchmetrics scores SQuAD's answers; the head is all for "no answer"."""
+    register(replace(get_task("squad"), key="own_squad", has_unanswerable=has_unanswerable))
+    built = model("roberta").eval()
+    predict = built.network.heads["mrc"].forward
+    for_none = torch.zeros(1, 20).index_fill(1, torch.tensor([0]), 1e3)
+    monkeypatch.setattr(
+        built.network.heads["mrc"], "forward", lambda h: [s + for_none[:, : s.shape[1]] for s in predict(h)]
+    )
+    rows, segment = part("mrc")
+    words = "".join(f"w{index % 10} " for index in range(16))
+    for reference, answers in zip(segment["references"], (["w4 w5 w6 w7"], []), strict=True):
+        reference |= {"context": words, "answers": answers}
+    (predicted,) = built.eval_forward(join((rows, {**segment, "task": "own_squad"})))
+    assert [text == "" for text in predicted["predictions"]] == [has_unanswerable] * 2
+    official, own = SQuAD(), build_metrics(get_task("own_squad"))
+    for number, (text, answers) in enumerate(zip(predicted["predictions"], predicted["references"], strict=True)):
+        target = {"text": answers or [""], "answer_start": [0]}  # an empty text is none, as in SQuAD 2.0's script
+        official.update({"id": str(number), "prediction_text": text}, {"id": str(number), "answers": target})
+    for metric in own.values():
+        metric.update(predicted["predictions"], predicted["references"])
+    scores = official.compute()
+    assert 100 * float(own["f1"].compute()) == pytest.approx(float(scores["f1"]))
+    assert 100 * float(own["exact_match"].compute()) == pytest.approx(float(scores["exact_match"]))
+    assert (float(scores["exact_match"]) == 50) == has_unanswerable
 
 
 def test_examples_of_a_grouped_task_come_with_their_group(network, tokenizer, part, join):

@@ -53,6 +53,12 @@ def test_choices_in_columns_of_their_own_fix_their_number(tmp_path: Path):
     assert (get_task("several").choices, get_task("one").choices) == (3, None)
 
 
+def test_questions_of_ones_own_may_have_no_answer_unless_it_is_said_that_they_all_have_one(tmp_path: Path):
+    mine = {"family": "mrc", "train": "a.csv", "columns": {"context": "c", "question": "q", "answers": "a"}}
+    load_user_tasks(write(tmp_path, {"mine": mine, "sure": mine | {"unanswerable": False}, "my_reviews": REVIEWS}))
+    assert [get_task(key).has_unanswerable for key in ("mine", "sure", "my_reviews")] == [True, False, False]
+
+
 @pytest.mark.parametrize("family", [family.value for family in FIELDS])
 def test_the_default_metrics_are_those_of_the_familys_other_tasks(family: str, tmp_path: Path):
     columns = {name: "column" for name in FIELDS[Family(family)].required}
