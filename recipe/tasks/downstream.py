@@ -6,7 +6,17 @@ from typing import Any
 
 from recipe.tasks.classification import glue
 from recipe.tasks.origin import Origin, Place, licensed, native, raw, script
-from recipe.tasks.task import ACCURACY, FALSE_TRUE, NLI, ROUGE_OF_SENTENCES, Family, Task, classification, summarization
+from recipe.tasks.task import (
+    ACCURACY,
+    FALSE_TRUE,
+    NLI,
+    ROUGE_OF_SENTENCES,
+    Family,
+    Task,
+    classification,
+    pegasus_search,
+    summarization,
+)
 
 # The 36 word tags and 9 punctuation tags of the Penn Treebank (Marcus et al. 1993), brackets as its trees write them.
 _PTB_TAGS = (
@@ -163,6 +173,7 @@ TASKS = (
             rows={"train": 3_803_957, "validation": 189_651, "test": 1_951},
             licence="unclear (LDC news text)",
         ),
+        pegasus_search(0.6, 32),
         test_split="test",
         prefinetune=False,
     ),
@@ -174,12 +185,14 @@ TASKS = (
             rows={"train": 42_139},
             licence="MIT",
         ),
+        pegasus_search(0.6, 128),
         prefinetune=False,
         **_ONE_SPLIT,
     ),
     summarization(
         "arxiv_summarization",
         _scientific_papers("arXiv", 203_037, 6_436, 6_440),
+        pegasus_search(0.8, 256),
         ROUGE_OF_SENTENCES,
         test_split="test",
         prefinetune=False,
@@ -187,6 +200,7 @@ TASKS = (
     summarization(
         "pubmed_summarization",
         _scientific_papers("PubMed", 119_924, 6_633, 6_658),
+        pegasus_search(0.8, 256),
         ROUGE_OF_SENTENCES,
         test_split="test",
         prefinetune=False,
@@ -200,6 +214,7 @@ TASKS = (
             licence="CC BY 4.0",
             streamed=True,
         ),
+        pegasus_search(0.7, 256),
         ROUGE_OF_SENTENCES,
         test_split="test",
         prefinetune=False,
