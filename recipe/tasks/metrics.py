@@ -170,6 +170,11 @@ def is_labelled(task: Task, reference: Any) -> bool:
     return (reference[0] if task.grouped else reference) is not None
 
 
+def scores_whole_groups(task: Task) -> bool:
+    """Whether some metric of the task sees a group of examples as one: it needs all of them."""
+    return task.grouped and _ALL_RIGHT in task.metrics
+
+
 def _build_metric(task: Task, name: str) -> Metric:
     if task.family is Family.CLASSIFICATION and (metric := _build_class_score(task, name)):
         return metric
