@@ -39,6 +39,7 @@ from recipe.tasks.scores import (
     chunk_overlap,
     macro_f1,
     matthews,
+    overlap_f1,
     pearson,
     positive_f1,
     spearman,
@@ -137,7 +138,7 @@ class PooledScore(Metric):
 
 
 class OverlapF1(Metric):
-    """F1 of the items of all examples together: 2 right / (predicted + to be found); 0 if there are none."""
+    """F1 of the items of all examples together; ``overlap`` counts those of one example."""
 
     counts: Tensor
 
@@ -152,8 +153,7 @@ class OverlapF1(Metric):
         self.counts += torch.tensor(overlaps, dtype=torch.int64, device=self.device).view(-1, 3).sum(dim=0)
 
     def compute(self) -> Tensor:
-        right, predicted, actual = self.counts.double()
-        return 2 * right / (predicted + actual).clamp(min=1)
+        return overlap_f1(self.counts)
 
 
 def build_metrics(task: Task) -> dict[str, Metric]:
