@@ -14,6 +14,7 @@ from recipe.tasks.task import (
     Family,
     Task,
     classification,
+    mrc,
     pegasus_search,
     summarization,
 )
@@ -163,6 +164,12 @@ TASKS = (
         evaluation_splits=("dev",),
         test_split="test",
         prefinetune=False,
+    ),
+    mrc(
+        "squad_v2",
+        native("rajpurkar/squad_v2", "squad_v2", rows={"train": 130_319, "validation": 11_873}, licence="CC BY-SA 4.0"),
+        prefinetune=False,
+        has_unanswerable=True,
     ),
     summarization(
         "gigaword",

@@ -113,7 +113,8 @@ _ARTICLES = ("a", "an", "the")
 def words(text: str, removed: str = "", parting: str = "") -> list[str]:
     """The words of a text in lower case but articles, characters of the two kinds dropped, or replaced by a space."""
     kept = "".join(" " if char in parting else char for char in text.lower() if char not in removed)
-    return "".join(" " if part in _ARTICLES else part for part in re.findall(r"\w+|\W", kept)).split()
+    parts: list[str] = re.findall(r"\w+|\W", kept)
+    return "".join(" " if part in _ARTICLES else part for part in parts).split()
 
 
 def overlap(predicted: Sequence[str], right: Sequence[str]) -> float:
