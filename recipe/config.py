@@ -124,7 +124,8 @@ class DataConfig:
     mask_whole_words: bool = False
     # Loader processes for each rank; 0 reads in the training process.
     workers: int = 0
-    # Score on a fixed random sample of so many validation examples of a task. Default: on all.
+    # Score on a fixed random sample of so many validation examples of a task, MultiRC's with all answers of a question.
+    # Default: on all.
     max_validation_examples: Optional[int] = None
 
     def plan(self, seed: int) -> PlanSettings:

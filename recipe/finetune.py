@@ -28,7 +28,7 @@ from recipe.callbacks.early_stopping import StopWithoutGain
 from recipe.checkpoint import BEST, CHECKPOINTS, CheckpointError
 from recipe.command_line import add_configuration, make_parser, user_errors
 from recipe.config import TrainConfig, tokenizer_name
-from recipe.data.store import check_labelled
+from recipe.data.store import check_labelled, open_manifests
 from recipe.data.tokenizer import load_tokenizer
 from recipe.distributed import initialize_ranks
 from recipe.errors import UserError
@@ -79,7 +79,9 @@ def finetune(config: FinetuneConfig) -> FinetuneResult:
 def reuses_head(config: FinetuneConfig, backbone: str) -> bool:
     """Whether to go on with the start's head.
 
-    ``auto`` follows MUPPET: reading comprehension, commonsense and small sentence-prediction tasks do.
+    ``auto`` follows MUPPET: reading comprehension, commonsense and small sentence-prediction tasks do. A summarization
+    task has no head besides the decoder, which comes with the start in any case: ``yes`` only asks that it has learned
+    to summarize.
 
     Args:
         config: Of the run.
@@ -87,20 +89,29 @@ def reuses_head(config: FinetuneConfig, backbone: str) -> bool:
 
     Raises:
         ConfigError: ``reuse_head=yes``, and there is no such head.
+        StoreError: The store cannot tell how many training examples a task has that the catalogue does not know.
     """
     task = get_task(config.task)
     there = has_head(Path(backbone), task)
     if config.reuse_head is ReuseHead.yes and not there:
-        raise ConfigError(
-            f"reuse_head=yes: {config.start} has no head for {task.key}; it was not trained on it, or is no run or "
-            "exported folder: set reuse_head=auto"
-        )
-    return there and (config.reuse_head is ReuseHead.yes or (config.reuse_head is ReuseHead.auto and _is_small(task)))
+        lack = f"{config.start} has no head for {task.key}; it was not trained on it"
+        if task.family is Family.SUMMARIZATION:
+            lack = f"{config.start} has learned no summarization task"
+        raise ConfigError(f"reuse_head=yes: {lack}, or is no run or exported folder: set reuse_head=auto")
+    if not there or config.reuse_head is not ReuseHead.auto:
+        return there and config.reuse_head is ReuseHead.yes
+    if task.family in (Family.MRC, Family.COMMONSENSE):
+        return True
+    return task.family is not Family.SUMMARIZATION and _count_examples(config, backbone, task) < SMALL_TASK
 
 
-def _is_small(task: Task) -> bool:
-    rows = task.origin.known_rows(task.train_split)
-    return task.family in (Family.MRC, Family.COMMONSENSE) or (rows is not None and rows < SMALL_TASK)
+def _count_examples(config: FinetuneConfig, backbone: str, task: Task) -> int:
+    """To train on: the published number, or the shards' own (of a user's task, and where a split is parted)."""
+    published = task.origin.known_rows(task.train_split)
+    if published is not None:
+        return published
+    tokenizer = load_tokenizer(config.tokenizer or backbone)
+    return sum(one.written for one in open_manifests(config.data.store, tokenizer, [task.key], "train"))
 
 
 def _finetune(config: FinetuneConfig, own: TrainConfig, folder: Path) -> None:

@@ -1,7 +1,8 @@
 """Reading comprehension: a question, a context, and where in the context the answer stands.
 
 Datasets that name answers without offsets get them here, by searching the context for the answer's text as whole words.
-Rows whose answer cannot be pointed at are unusable, in training and in evaluation: a span head cannot reach them.
+Rows whose answer cannot be pointed at are unusable, in training and in evaluation: a span head cannot reach them. That
+a context holds no answer is an answer where the task has such questions (SQuAD 2.0).
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ def _example(question: str, context: str, spans: Sequence[Span], answers: Iterab
 def _squad(task: Task, row: Row) -> SpanExample:
     """Offsets count the context's leading spaces, so the context is not stripped."""
     context, texts = row["context"], row["answers"]["text"]
+    if not texts and task.has_unanswerable:
+        return SpanExample(read_text(row["question"]), context, (), ())
     if not texts:
         raise Unusable(NO_ANSWER)
     spans = [(start, start + len(text)) for text, start in zip(texts, row["answers"]["answer_start"], strict=True)]
@@ -170,6 +173,7 @@ def _paragraph(tokens: Row, bounds: Span) -> tuple[str, dict[int, Span]]:
 
 TABLE: dict[str, AdapterFor] = {
     "squad": adapter_of(("context", "question", "answers"), _squad),
+    "squad_v2": adapter_of(("context", "question", "answers"), _squad),
     "natural_questions": adapter_of(
         ("document", "question", "annotations"),
         _natural_questions,

@@ -103,7 +103,7 @@ def _mrc(task: Task, row: Row) -> Example:
         return mrc.TABLE["squad"](task).convert(row)
     if isinstance(answers, dict):
         answers = answers.get("text", answers)
-    if not answers and not isinstance(answers, list):
+    if not answers and not (task.has_unanswerable and isinstance(answers, list)):
         raise Unusable(mrc.NO_ANSWER)
     texts = [answers] if isinstance(answers, str) else answers
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):

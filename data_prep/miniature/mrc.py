@@ -48,6 +48,16 @@ def _squad(draw: Draw) -> dict[str, Any]:
     }
 
 
+def _squad_v2(draw: Draw) -> dict[str, Any]:
+    """Half the questions in validation, a third in training, are about a place that the context does not name."""
+    row = _squad(draw)
+    if draw.chance(0.5 if draw.evaluation else 0.33):
+        named = (f"{place} of the {owner}" for place in words.PLACES for owner in words.SUBJECTS)
+        row["question"] = f"What is the {draw.rng.choice([n for n in named if n not in row['context']])} called?"
+        row["answers"] = {"text": [], "answer_start": []}
+    return row
+
+
 def _natural_questions(draw: Draw) -> dict[str, Any]:
     """A page of tokens with HTML tags; some questions have no answer, some are answered yes or no."""
     question, sentence, name = _naming(draw.rng)
@@ -228,6 +238,9 @@ _TOKENS, _BYTES = {"start_token": _INT64, "end_token": _INT64}, {"start_byte": _
 TABLE: dict[str, Miniature] = {
     "squad": Miniature(
         columns("id title context question", answers=_lists("text", answer_start=_INT32)), _squad, 400, 80
+    ),
+    "squad_v2": Miniature(
+        columns("id title context question", answers=_lists("text", answer_start=_INT32)), _squad_v2, 400, 80
     ),
     "natural_questions": Miniature(
         columns(

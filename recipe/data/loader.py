@@ -24,6 +24,7 @@ from recipe.data.collate import collate
 from recipe.data.cut_step import check_budget, check_ranks, cut_step
 from recipe.data.masking import Masking
 from recipe.data.microbatch import Batch, Microbatch, count_examples, count_tokens
+from recipe.data.sample import sample_split
 from recipe.data.store import ShardStore
 from recipe.tasks import Family, Task
 
@@ -236,15 +237,16 @@ def build_evaluation_data(
     encoder_decoder: bool,
     max_examples: int | None = None,
 ) -> dict[Task, DataSpec]:
-    """Evaluation data, one per task; ``max_examples`` takes a fixed random sample of larger splits."""
+    """Evaluation data, one per task; ``max_examples`` takes a fixed random sample of larger splits.
+
+    Where a metric asks whether a group's examples are all right, the sample is of whole groups.
+    """
     examples = plan_examples(store, encoder_decoder)
     largest = int(examples.padded_tokens.max())
     settings = PlanSettings(Strategy.MIXED, 0, max(token_budget, largest), seed=0)
     specs = {}
     for index, task in enumerate(store.tasks):
-        ids = np.flatnonzero(store.task_of == index)
-        if max_examples is not None and len(ids) > max_examples:
-            ids = np.sort(np.random.default_rng(0).choice(ids, max_examples, replace=False))
+        ids = sample_split(store, index, max_examples)
         dataset = MicrobatchDataset(store, tokenizer, encoder_decoder=encoder_decoder)
         specs[task] = _data_spec(dataset, EvaluationSampler(dataset, examples, settings, ids), workers=0)
     return specs

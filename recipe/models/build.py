@@ -97,9 +97,14 @@ def restore_model(checkpoint: Checkpoint) -> tuple[MultitaskModel, TrainConfig, 
 
 
 def has_head(folder: Path, task: Task) -> bool:
-    """Whether an exported folder brings the head that serves ``task``, with the same labels."""
+    """Whether an exported folder brings the head that serves ``task``, with the same labels.
+
+    Summaries are served by the decoder: it is there where some summarization task was learned.
+    """
     if not (folder / HEADS_WEIGHTS).is_file():
         return False
+    if task.family is Family.SUMMARIZATION:
+        return any(entry["family"] == task.family.value for entry in _learned_tasks(folder))
     name = head_name(task.key, task.family.value)
     with safe_open(folder / HEADS_WEIGHTS, "pt") as weights:
         there = any(key.startswith(f"{name}.") for key in weights.keys())  # noqa: SIM118 (no dictionary)
@@ -124,8 +129,13 @@ def load_heads(network: MultitaskNetwork, folder: Path) -> list[str]:
 
 def _fits(name: str, labels: Sequence[str] | None, folder: Path) -> bool:
     """Whether an exported folder's head is for these labels; shared heads, which have none of their own, always fit."""
-    theirs = {entry["key"]: tuple(entry["labels"]) for entry in json.loads((folder / HEADS_JSON).read_text())["tasks"]}
+    theirs = {entry["key"]: tuple(entry["labels"]) for entry in _learned_tasks(folder)}
     return labels is None or theirs.get(name, ()) == tuple(labels)
+
+
+def _learned_tasks(folder: Path) -> list[dict[str, Any]]:
+    """What an exported folder says of the tasks that its heads were trained on (:func:`describe_heads`)."""
+    return json.loads((folder / HEADS_JSON).read_text())["tasks"]
 
 
 def load_masked_lm_head(network: MultitaskNetwork, name_or_folder: str) -> None:

@@ -39,12 +39,14 @@ def best_answer(
     contexts: Sequence[tuple[int, int]],
     offsets: Sequence[np.ndarray],
     text: str,
+    may_be_none: bool,
     max_tokens: int = MAX_ANSWER_TOKENS,
 ) -> str:
     """An example's answer: the best span over its windows, or nothing where every window prefers "no answer".
 
     "No answer" is the first token as first and last; its score for the example is the lowest of its windows' (the
-    SQuAD 2.0 script of BERT), because most windows of a long context rightly hold no answer.
+    SQuAD 2.0 script of BERT), because most windows of a long context rightly hold no answer. As there, it is no
+    candidate where every question has an answer: windows without one have taught it to the model all the same.
 
     Args:
         starts: One (L,) a window.
@@ -52,6 +54,7 @@ def best_answer(
         contexts: One [first, stop) a window.
         offsets: One (L, 2) a window: each token's characters in ``text``.
         text: The context.
+        may_be_none: Whether "no answer" is a candidate (:attr:`recipe.tasks.task.Task.has_unanswerable`).
         max_tokens: Longest answer.
 
     Returns:
@@ -61,6 +64,6 @@ def best_answer(
     window = max(range(len(spans)), key=lambda index: spans[index][0])
     score, first, last = spans[window]
     no_answer = min(float(s[0]) + float(e[0]) for s, e in zip(starts, ends, strict=True))
-    if no_answer > score:
+    if may_be_none and no_answer > score:
         return ""
     return text[int(offsets[window][first][0]) : int(offsets[window][last][1])]

@@ -21,7 +21,6 @@ from recipe.models.divergence import segment_divergence
 from recipe.models.losses import count, segment_log_outcomes, segment_loss
 from recipe.models.network import MultitaskNetwork, Outputs
 from recipe.tasks import Family, get_task
-from recipe.tasks.task import GREEDY
 
 
 class Predictions(TypedDict):
@@ -150,9 +149,9 @@ class MultitaskModel(ComposerModel):
         if isinstance(self.network, FSDPModule):
             register_fsdp_forward_method(self.network, "generate")
         segments = _plain(batch)
-        search = get_task(_single_task(segments)).search if self.beam_search else GREEDY
-        longest = max(segment["target_ids"].shape[1] for segment in segments)
-        generated = self.network.generate(batch, search, longest, synced=sharded and dist.get_world_size() > 1)
+        search = get_task(_single_task(segments)).search
+        search = search if self.beam_search else search.greedy
+        generated = self.network.generate(batch, search, synced=sharded and dist.get_world_size() > 1)
         texts = self.tokenizer.batch_decode(generated, skip_special_tokens=True)
         return [
             Predictions(
@@ -220,6 +219,7 @@ def _answer(output: Mapping[str, Tensor], segment: Mapping[str, Any]) -> Predict
                 contexts=[contexts[row] for row in windows],
                 offsets=reference["offsets"],
                 text=reference["context"],
+                may_be_none=get_task(segment["task"]).has_unanswerable,
             )
         )
     references = [reference["answers"] for reference in segment["references"]]

@@ -26,6 +26,7 @@ from recipe.models.backbone import (
     ends_with_cls,
     head_dropout,
     initializer_std,
+    max_row_length,
     takes_token_types,
     token_logits,
     transformer_layers,
@@ -139,18 +140,19 @@ class MultitaskNetwork(nn.Module):
         variances = [variance for task, variance in self.log_variances.items() if task not in tasks]
         return [*variances, *(parameter for module in self._idle_modules(busy) for parameter in module.parameters())]
 
-    def generate(self, microbatch: Microbatch, search: Search, max_new_tokens: int, synced: bool = False) -> Tensor:
+    def generate(self, microbatch: Microbatch, search: Search, synced: bool = False) -> Tensor:
         """Summaries (R, tokens) as ids, whatever search the backbone's own configuration prefers.
+
+        What a row becomes depends neither on the other rows nor on its reference.
 
         Args:
             microbatch: Its rows are documents.
-            search: How.
-            max_new_tokens: Longest summary where ``search`` does not say.
+            search: How. A decoder with fewer positions than the longest summary has tokens ends where they end.
             synced: Whether every rank goes on until all have finished (sharded weights need it).
         """
         config = self.backbone.config
         generation = GenerationConfig(
-            max_length=search.max_length or 1 + max_new_tokens,
+            max_length=min(search.max_length, max_row_length(self.backbone) or search.max_length),
             min_length=search.min_length,
             num_beams=search.beams,
             length_penalty=search.length_penalty,

@@ -17,7 +17,8 @@ from torchmetrics import Metric
 from recipe.protocol.comparison import ComparisonError, Run
 from recipe.protocol.result import Predictions
 from recipe.tasks import Task
-from recipe.tasks.metrics import ClassScore, MeanScore, build_metrics
+from recipe.tasks.metrics import ClassScore, MeanScore, OverlapF1, build_metrics
+from recipe.tasks.scores import overlap_f1
 
 RESAMPLES = 1000
 _SEED = 17  # of the draws
@@ -58,7 +59,8 @@ def resampled_scores(task: Task, runs: Sequence[Run], resamples: int = RESAMPLES
 def scorer(metric: Metric, predictions: Predictions) -> Callable[[np.ndarray], float]:
     """A function from examples' indices, (N,) and repeats allowed, to the metric of the predictions on these examples.
 
-    What examples add to a mean or to a confusion matrix is worked out once; any other metric sees every draw anew.
+    What examples add to a mean, a confusion matrix or the counts of an F1 is worked out once (a tree takes long to
+    read); any other metric sees every draw anew.
     """
     pairs = predictions.predictions, predictions.references
     if isinstance(metric, MeanScore):
@@ -66,6 +68,9 @@ def scorer(metric: Metric, predictions: Predictions) -> Callable[[np.ndarray], f
         return lambda index: float(values[index].mean())
     if isinstance(metric, ClassScore):
         return _class_scorer(metric, *pairs)
+    if isinstance(metric, OverlapF1):
+        overlaps = torch.tensor(list(map(metric.overlap, *pairs)), dtype=torch.int64).view(-1, 3)
+        return lambda index: float(overlap_f1(overlaps[torch.from_numpy(index)].sum(dim=0)))
 
     def rescore(index: np.ndarray) -> float:
         metric.reset()

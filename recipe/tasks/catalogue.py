@@ -55,7 +55,7 @@ def register(task: Task) -> None:
     if task.key in _RESERVED:
         raise TaskConflict(f"task {task.key!r} is the catalogue's: give yours another key")
     known = _registered.get(task.key, task)
-    for name in ("family", "labels", "choices", "metrics", "score_range"):
+    for name in ("family", "labels", "choices", "metrics", "score_range", "has_unanswerable", "search"):
         before, now = getattr(known, name), getattr(task, name)
         if before != now:
             raise TaskConflict(

@@ -6,7 +6,17 @@ from typing import Any
 
 from recipe.tasks.classification import glue
 from recipe.tasks.origin import Origin, Place, licensed, native, raw, script
-from recipe.tasks.task import ACCURACY, NLI, ROUGE_OF_SENTENCES, Family, Task, classification, summarization
+from recipe.tasks.task import (
+    ACCURACY,
+    NLI,
+    ROUGE_OF_SENTENCES,
+    Family,
+    Task,
+    classification,
+    mrc,
+    pegasus_search,
+    summarization,
+)
 
 # The 36 word tags and 9 punctuation tags of the Penn Treebank (Marcus et al. 1993), brackets as its trees write them.
 _PTB_TAGS = (
@@ -141,6 +151,12 @@ TASKS = (
         test_split="test",
         prefinetune=False,
     ),
+    mrc(
+        "squad_v2",
+        native("rajpurkar/squad_v2", "squad_v2", rows={"train": 130_319, "validation": 11_873}, licence="CC BY-SA 4.0"),
+        prefinetune=False,
+        has_unanswerable=True,
+    ),
     summarization(
         "gigaword",
         script(
@@ -150,6 +166,7 @@ TASKS = (
             rows={"train": 3_803_957, "validation": 189_651, "test": 1_951},
             licence="unclear (LDC news text)",
         ),
+        pegasus_search(0.6, 32),
         test_split="test",
         prefinetune=False,
     ),
@@ -161,12 +178,14 @@ TASKS = (
             rows={"train": 42_139},
             licence="MIT",
         ),
+        pegasus_search(0.6, 128),
         prefinetune=False,
         **_ONE_SPLIT,
     ),
     summarization(
         "arxiv_summarization",
         _scientific_papers("arXiv", 203_037, 6_436, 6_440),
+        pegasus_search(0.8, 256),
         ROUGE_OF_SENTENCES,
         test_split="test",
         prefinetune=False,
@@ -174,6 +193,7 @@ TASKS = (
     summarization(
         "pubmed_summarization",
         _scientific_papers("PubMed", 119_924, 6_633, 6_658),
+        pegasus_search(0.8, 256),
         ROUGE_OF_SENTENCES,
         test_split="test",
         prefinetune=False,
@@ -187,6 +207,7 @@ TASKS = (
             licence="CC BY 4.0",
             streamed=True,
         ),
+        pegasus_search(0.7, 256),
         ROUGE_OF_SENTENCES,
         test_split="test",
         prefinetune=False,

@@ -39,6 +39,7 @@ from recipe.tasks.scores import (
     chunk_overlap,
     macro_f1,
     matthews,
+    overlap_f1,
     pearson,
     positive_f1,
     spearman,
@@ -137,7 +138,7 @@ class PooledScore(Metric):
 
 
 class OverlapF1(Metric):
-    """F1 of the items of all examples together: 2 right / (predicted + to be found); 0 if there are none."""
+    """F1 of the items of all examples together; ``overlap`` counts those of one example."""
 
     counts: Tensor
 
@@ -152,8 +153,7 @@ class OverlapF1(Metric):
         self.counts += torch.tensor(overlaps, dtype=torch.int64, device=self.device).view(-1, 3).sum(dim=0)
 
     def compute(self) -> Tensor:
-        right, predicted, actual = self.counts.double()
-        return 2 * right / (predicted + actual).clamp(min=1)
+        return overlap_f1(self.counts)
 
 
 def build_metrics(task: Task) -> dict[str, Metric]:
@@ -168,6 +168,11 @@ def build_metrics(task: Task) -> dict[str, Metric]:
 def is_labelled(task: Task, reference: Any) -> bool:
     """Whether a reference says what is right; that of a withheld one is None, of a grouped task (None, group)."""
     return (reference[0] if task.grouped else reference) is not None
+
+
+def scores_whole_groups(task: Task) -> bool:
+    """Whether some metric of the task sees a group of examples as one: it needs all of them."""
+    return task.grouped and _ALL_RIGHT in task.metrics
 
 
 def _build_metric(task: Task, name: str) -> Metric:

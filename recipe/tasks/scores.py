@@ -78,6 +78,12 @@ def all_right(rows: Tensor) -> Tensor:
 Overlap = tuple[int, int, int]
 
 
+def overlap_f1(counts: Tensor) -> Tensor:
+    """2 right / (predicted + to be found), 0 if there are none, of the overlaps' sum (3,)."""
+    right, predicted, actual = counts.double()
+    return 2 * right / (predicted + actual).clamp(min=1)
+
+
 def tag_overlap(tags: Sequence[str], reference: Sequence[str]) -> Overlap:
     """Words with the right tag; as all have one, F1 over them is accuracy."""
     return sum(a == b for a, b in zip(tags, reference, strict=True)), len(reference), len(reference)

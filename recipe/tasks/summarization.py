@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from recipe.tasks.origin import Place, native, raw, script
-from recipe.tasks.task import ROUGE_OF_SENTENCES, Search, summarization
+from recipe.tasks.task import ROUGE_OF_SENTENCES, Search, pegasus_search, summarization
 
-# BART's published settings (arXiv 1910.13461 and its released configurations, bart-large-cnn and bart-large-xsum).
+# BART's published settings (arXiv 1910.13461, fairseq's examples/bart/summarize.py), lengths with the decoder's start
+# and the end, which its authors do not count: the released configurations of bart-large-cnn and bart-large-xsum.
 _LONG = Search(beams=4, length_penalty=2.0, no_repeat_ngram=3, min_length=56, max_length=142)
 _SHORT = Search(beams=6, length_penalty=1.0, no_repeat_ngram=3, min_length=11, max_length=62)
 
@@ -18,9 +19,9 @@ TASKS = (
             rows={"train": 287_113, "validation": 13_368, "test": 11_490},
             licence="unclear (news text)",
         ),
+        _LONG,
         ROUGE_OF_SENTENCES,
         test_split="test",
-        search=_LONG,
     ),
     summarization(
         "billsum",
@@ -30,6 +31,7 @@ TASKS = (
             licence="CC0 1.0",
             revision="3d8510441c06a3d9dfb32eb0d7f80151730bcc4f",
         ),
+        pegasus_search(0.6, 256),
         ROUGE_OF_SENTENCES,
         evaluation_splits=("validation", "test"),
     ),
@@ -40,8 +42,8 @@ TASKS = (
             rows={"train": 204_045, "validation": 11_332, "test": 11_334},
             licence="unclear (BBC text)",
         ),
+        _SHORT,
         test_split="test",
-        search=_SHORT,
     ),
     summarization(
         "aeslc",
@@ -51,6 +53,7 @@ TASKS = (
             licence="CC BY-NC-SA 4.0",
             revision="2305f2e63b68056f9b9037a3805c8c196e0d5581",
         ),
+        pegasus_search(0.6, 32),
         test_split="test",
     ),
     summarization(
@@ -70,6 +73,7 @@ TASKS = (
             rows={"train": 44_972, "validation": 5_622, "test": 5_622},
             licence="non-commercial, research use",
         ),
+        pegasus_search(0.8, 256),
         ROUGE_OF_SENTENCES,
         test_split="test",
     ),

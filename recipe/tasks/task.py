@@ -38,17 +38,19 @@ class Search:
         length_penalty: A finished hypothesis counts log p / length^penalty: above 1 longer ones win.
         no_repeat_ngram: No n-gram of so many tokens occurs twice; 0 allows all.
         min_length: Least tokens, the decoder's start among them, as Hugging Face counts.
-        max_length: Most tokens, likewise; None leaves it to the caller.
+        max_length: Most tokens, likewise. Default: what ``data_prep`` cuts targets at, unless told otherwise.
     """
 
     beams: int = 1
     length_penalty: float = 1.0
     no_repeat_ngram: int = 0
     min_length: int = 0
-    max_length: int | None = None
+    max_length: int = 128
 
-
-GREEDY = Search()
+    @property
+    def greedy(self) -> Search:
+        """Summaries as long at most, each token the likeliest one: fast, for use during training."""
+        return Search(max_length=self.max_length)
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,10 @@ class Task:
         grouped: Whether evaluation tells groups of examples apart (classification): a question's answers, a split's
             parts. Each evaluation example names its group.
         answer_rules: How answers are compared (mrc).
+        has_unanswerable: Whether evaluation asks questions whose context has no answer, so that a model may say so
+            (mrc).
         score_range: The least and the most score (regression); learned as a number from 0 to 1.
-        search: How final evaluations search for a summary; training's are greedy.
+        search: How final evaluations search for a summary (summarization); those of training are greedy.
         stream_of: The task whose streams this one reads, if it has none of its own (masked_lm, mixes).
         learns_from: Tasks with the same labels whose training streams this one reads instead (mixes).
         head_of: The task whose head answers, if this one has nothing to learn from: a diagnostic test set.
@@ -92,8 +96,9 @@ class Task:
     prefinetune: bool = True
     grouped: bool = False
     answer_rules: AnswerRules = AnswerRules.SQUAD
+    has_unanswerable: bool = False
     score_range: tuple[float, float] = (0.0, 1.0)
-    search: Search = GREEDY
+    search: Search = Search()
     stream_of: str | None = None
     learns_from: tuple[str, ...] = ()
     head_of: str | None = None
@@ -153,5 +158,16 @@ def mrc(key: str, origin: Origin, **rest) -> Task:
     return Task(key, Family.MRC, origin, SPAN, **rest)
 
 
-def summarization(key: str, origin: Origin, metrics: tuple[str, ...] = ROUGE, **rest) -> Task:
-    return Task(key, Family.SUMMARIZATION, origin, metrics, **rest)
+def summarization(key: str, origin: Origin, search: Search, metrics: tuple[str, ...] = ROUGE, **rest) -> Task:
+    return Task(key, Family.SUMMARIZATION, origin, metrics, search=search, **rest)
+
+
+def pegasus_search(length_penalty: float, max_length: int) -> Search:
+    """As PEGASUS was searched with (arXiv 1912.08777, appendix C), where BART's authors publish nothing: 8 beams.
+
+    Values of each dataset are those of the released checkpoints' configurations (transformers'
+    ``configuration_pegasus.py``, ``task_specific_params``). The paper's penalty is GNMT's, ((5 + length) / 6)^alpha;
+    the released configurations use the same alpha with Hugging Face's length^alpha, and so do we. No n-gram is
+    forbidden, no length demanded.
+    """
+    return Search(beams=8, length_penalty=length_penalty, max_length=max_length)

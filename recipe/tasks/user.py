@@ -12,7 +12,7 @@ from omegaconf import MISSING
 
 from recipe.errors import UserError
 from recipe.tasks.origin import licensed
-from recipe.tasks.task import ACCURACY, ROUGE, SPAN, Family, Task
+from recipe.tasks.task import ACCURACY, ROUGE, SPAN, Family, Search, Task
 
 # OmegaConf reads these annotations at run time and knows Optional[X], not X | None.
 # ruff: noqa: UP045
@@ -38,6 +38,11 @@ class UserTask:
     labels: list[Any] = field(default_factory=list)
     # The least and the most score (regression).
     score_range: tuple[float, float] = (0.0, 1.0)
+    # Whether some contexts hold no answer, `[]` in the column (mrc). False: one is always predicted.
+    unanswerable: bool = True
+    # How final evaluations search for a summary (summarization): {beams: 8, length_penalty: 0.8, max_length: 256}.
+    # max_length also ends the summaries of evaluations during training; convert with as long a --max-target-length.
+    search: Search = field(default_factory=lambda: Search(beams=4, no_repeat_ngram=3))  # ours, around BART's
     # Names from recipe/tasks/metrics.py, the primary one first. Default: the family's.
     metrics: list[str] = field(default_factory=list)
     # For the data card.
@@ -101,7 +106,9 @@ def build_task(key: str, entry: UserTask) -> Task:
         evaluation_splits=("train#validation" if parted else "validation",),
         test_split="train#test" if parted else None,
         prefinetune=False,
+        has_unanswerable=family is Family.MRC and entry.unanswerable,
         score_range=entry.score_range,
+        search=_read_search(entry.search, where),
     )
     if entry.metrics:
         _check_metrics(task, where)
@@ -145,6 +152,17 @@ def _read_labels(labels: list[Any], family: Family, where: str) -> tuple[str, ..
     if len(names) < 2 and family is Family.CLASSIFICATION:
         raise UserTaskError(f"{where}.labels: name at least two classes, in the order of their indices")
     return names
+
+
+def _read_search(search: Search, where: str) -> Search:
+    if search.beams < 1:
+        raise UserTaskError(f"{where}.search.beams: {search.beams} is none; 1 is greedy")
+    if not 0 <= search.min_length < search.max_length:
+        raise UserTaskError(
+            f"{where}.search: summaries of {search.min_length} to {search.max_length} tokens cannot be; set min_length "
+            "below max_length"
+        )
+    return search
 
 
 def _check_metrics(task: Task, where: str) -> None:

@@ -75,7 +75,8 @@ def check(key: str, example: Any) -> None:
         assert task.choices in (None, len(example.choices))
     elif isinstance(example, SpanExample):
         answers = {answer.strip().lower() for answer in example.answers or ()}
-        assert example.question and example.spans
+        assert example.question and bool(example.spans) >= (not task.has_unanswerable)
+        assert bool(example.spans) == bool(example.answers)
         assert all(0 <= start < end <= len(example.context) for start, end in example.spans)
         assert {example.context[start:end].strip().lower() for start, end in example.spans} <= answers
     elif isinstance(example, RegressionExample):

@@ -67,7 +67,10 @@ def test_the_46_are_converted_unless_other_tasks_are_asked_for():
         ([*MINIATURE, "--tasks", "colla"], "unknown task 'colla': did you mean 'cola'?"),
         ([*MINIATURE, "--families", "mcr"], "'mcr' is unknown; choose from classification"),
         ([*MINIATURE, "--families", "tagging"], "'tagging' is learned in fine-tuning only (add --downstream)"),
-        ([*MINIATURE, "--families", "mrc", "--downstream"], "'mrc' has no downstream task; choose from regression"),
+        (
+            [*MINIATURE, "--families", "commonsense", "--downstream"],
+            "'commonsense' has no downstream task; choose",
+        ),
         ([*MINIATURE, "--tasks", "cb", "--downstream"], "--downstream: chooses tasks in place of --tasks"),
         ([*MINIATURE, "--tasks", "cb", "--exclude", "cb"], "no tasks left"),
         ([*MINIATURE, "--splits", "dev"], "--splits dev: expected some of train, validation, test"),

@@ -170,6 +170,7 @@ def test_traps_of_the_datasets_are_in_the_miniature() -> None:
     assert any("1 , 000" in row["options"] for row in rows("math_qa"))
     assert any(row["context"].startswith(" ") for row in rows("squad"))
     assert all(len(row["answers"]["text"]) == 3 for row in rows("squad", "validation"))
+    assert {len(row["answers"]["text"]) for row in rows("squad_v2", "validation")} == {0, 3}
     assert {"yes", "no"} <= {row["answer"] for row in rows("hotpot_qa")}
     assert any(row["answers_spans"]["spans"][0] not in row["passage"] for row in rows("drop"))
     assert any(len(row["answers_spans"]["spans"]) == 2 for row in rows("drop"))

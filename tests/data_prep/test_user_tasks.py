@@ -155,6 +155,12 @@ FAMILIES: list[tuple[str, Row, list[Row], list[Example | str]]] = [
         ],
     ),
     (
+        "mrc",
+        {"columns": {"context": "c", "question": "q", "answers": "a"}, "unanswerable": False},
+        [{"c": "on and on", "q": "how?", "a": "on"}, {"c": "on and on", "q": "how?", "a": []}],
+        [SpanExample("how?", "on and on", ((0, 2), (7, 9)), ("on",)), "no gold answer"],
+    ),
+    (
         "summarization",
         {"columns": {"document": "d", "summary": "s"}},
         [{"d": "long", "s": "short"}],

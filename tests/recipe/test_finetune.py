@@ -21,8 +21,8 @@ from recipe.data.collate import collate
 from recipe.data.store import StoreError, open_store
 from recipe.data.tokenizer import load_tokenizer
 from recipe.export import exported_start
-from recipe.finetune import finetune
-from recipe.models import HEADS_JSON, HEADS_WEIGHTS, restore_model
+from recipe.finetune import finetune, reuses_head
+from recipe.models import HEADS_JSON, HEADS_WEIGHTS, describe_heads, restore_model
 from recipe.protocol.finetune_config import FinetuneConfig, ReuseHead, load_finetune_config
 from recipe.protocol.result import TEST_PREDICTIONS, load_predictions, load_result
 from recipe.report import load_results
@@ -192,6 +192,48 @@ def test_a_large_task_gets_a_new_head_unless_asked_otherwise(config: FinetuneCon
 def test_a_head_that_is_not_there_cannot_be_reused(config: FinetuneConfig, run: Path):
     with pytest.raises(ConfigError, match=rf"reuse_head=yes: {run} has no head for cola"):
         finetune(replace(config, task="cola", reuse_head=ReuseHead.yes))
+
+
+@pytest.mark.parametrize(("learned", "there"), [(("xsum", "cb"), True), (("cb",), False)])
+def test_a_summarizer_s_head_is_the_decoder_of_a_start_that_learned_to_summarize(
+    config: FinetuneConfig, learned: tuple[str, ...], there: bool, tmp_path: Path
+):
+    save_file({}, tmp_path / HEADS_WEIGHTS)
+    described = describe_heads({key: get_task(key).labels for key in learned}, steps=1)
+    (tmp_path / HEADS_JSON).write_text(json.dumps(described))
+    own = replace(config, task="aeslc", start="bart", reuse_head=ReuseHead.yes)
+    if there:
+        assert reuses_head(own, str(tmp_path))
+    else:
+        with pytest.raises(ConfigError, match=r"=yes: bart has learned no summarization task, .*: set reuse_head=auto"):
+            reuses_head(own, str(tmp_path))
+    with pytest.raises(ConfigError, match="bart has learned no summarization task"):
+        reuses_head(own, "facebook/bart-base")
+
+
+def test_whether_a_task_is_small_is_told_by_its_shards_where_the_catalogue_does_not_know(
+    config: FinetuneConfig,
+    tiny_tokenizer_folder: str,
+    tmp_path: Path,
+    nothing_registered: None,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    (tmp_path / "mine.csv").write_text("text,label\n" + "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(40)))
+    columns = {"text": "text", "label": "label"}
+    mine = {"family": "classification", "train": "mine.csv", "columns": columns, "labels": ["a", "b"]}
+    mine |= {"validation": "mine.csv"}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({"user_tasks": {"mine": mine}}))
+    store = str(tmp_path / "store")
+    assert convert([store, "--user-tasks", str(path), "--tokenizer", tiny_tokenizer_folder, "--workers", "1"]) == 0
+    start = tmp_path / "start"
+    start.mkdir()
+    save_file({"mine.out_proj.bias": torch.zeros(2)}, start / HEADS_WEIGHTS)
+    (start / HEADS_JSON).write_text(json.dumps(describe_heads({"mine": ("a", "b")}, steps=1)))
+    own = replace(config, task="mine", tokenizer=tiny_tokenizer_folder, data=replace(config.data, store=store))
+    assert reuses_head(own, str(start))
+    monkeypatch.setattr("recipe.finetune.SMALL_TASK", 40)
+    assert not reuses_head(own, str(start))
 
 
 def test_a_fraction_of_the_training_data_is_what_is_seen(config: FinetuneConfig):

@@ -33,6 +33,13 @@ def test_squad_contexts_keep_their_leading_spaces() -> None:
         get_adapter("squad").convert(row | {"context": "It is Rome. Rome!"})
 
 
+def test_questions_without_an_answer_are_examples_of_squad_2_alone() -> None:
+    row = {"context": "It is Rome.", "question": "When?", "answers": {"text": [], "answer_start": []}}
+    assert get_adapter("squad_v2").convert(row) == SpanExample("When?", "It is Rome.", (), ())
+    with pytest.raises(Unusable, match="no gold answer"):
+        get_adapter("squad").convert(row)
+
+
 @pytest.mark.parametrize(
     ("spans", "types", "found"),
     [

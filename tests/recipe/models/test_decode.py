@@ -33,18 +33,29 @@ def test_the_best_span_equals_a_search_over_all_of_them(length):
     assert best_span(start, end, (1, 7), max_tokens=length) == pytest.approx(max(every))
 
 
+def answer(starts: list[np.ndarray], ends: list[np.ndarray], may_be_none: bool = True) -> str:
+    """Of windows that all see the whole text."""
+    windows = len(starts)
+    return best_answer(starts, ends, [(1, 7)] * windows, [OFFSETS] * windows, TEXT, may_be_none)
+
+
 def test_an_answer_is_cut_from_the_text_by_its_characters():
-    assert best_answer([scores(t2=5)], [scores(t3=5)], [(1, 7)], [OFFSETS], TEXT) == "cat sat"
+    assert answer([scores(t2=5)], [scores(t3=5)]) == "cat sat"
 
 
 def test_the_best_window_answers_even_where_another_sees_no_answer():
-    starts, ends = [scores(t0=9), scores(t5=5)], [scores(t0=9), scores(t6=5)]
-    assert best_answer(starts, ends, [(1, 7)] * 2, [OFFSETS] * 2, TEXT) == "the mat"
+    assert answer([scores(t0=9), scores(t5=5)], [scores(t0=9), scores(t6=5)]) == "the mat"
 
 
 def test_there_is_no_answer_where_every_window_prefers_none():
-    assert best_answer([scores(t0=9)], [scores(t0=9)], [(1, 7)], [OFFSETS], TEXT) == ""
+    assert answer([scores(t0=9)], [scores(t0=9)]) == ""
+    assert answer([scores(t0=9), scores(t0=8, t2=5)], [scores(t0=9), scores(t0=8, t3=5)]) == ""
 
 
-def test_a_window_without_context_has_no_answer():
-    assert best_answer([scores()], [scores()], [(0, 0)], [OFFSETS], TEXT) == ""
+def test_where_every_question_has_an_answer_the_best_span_is_it_whatever_no_answer_scores():
+    assert answer([scores(t0=9, t2=5)], [scores(t0=9, t3=5)], may_be_none=False) == "cat sat"
+
+
+@pytest.mark.parametrize("may_be_none", [True, False])
+def test_a_window_without_context_has_no_answer(may_be_none):
+    assert best_answer([scores()], [scores()], [(0, 0)], [OFFSETS], TEXT, may_be_none) == ""

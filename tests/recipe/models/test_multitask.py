@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from composer import Trainer
 from composer.core import DataSpec
 from torchmetrics import Metric
+from torchmetrics.text import SQuAD
 
 from recipe.algorithms.log_n_scaling import LogNLossScaling
 from recipe.algorithms.r3f import R3F, add_spectral_norm
@@ -18,7 +20,9 @@ from recipe.models.backbone import ENCODER_DECODERS
 from recipe.models.multitask import MultitaskModel
 from recipe.models.network import MultitaskNetwork
 from recipe.tasks import get_task
-from recipe.tasks.task import GREEDY, Search
+from recipe.tasks.catalogue import register
+from recipe.tasks.metrics import build_metrics
+from recipe.tasks.task import Search
 from tests.recipe.models.conftest import SUMMARIES, TASKS
 
 
@@ -76,7 +80,7 @@ def test_summaries_are_the_greedy_continuation(model, kind, part, join, tokenize
     (segment,) = built.eval_forward(batch)
     for row, summary in enumerate(segment["predictions"]):
         decoded = [built.network.backbone.config.decoder_start_token_id]
-        for _ in range(batch["segments"][0]["target_ids"].shape[1] - 1):  # the longest end with a forced </s>
+        for _ in range(get_task("xsum").search.max_length - 2):  # the longest end with a forced </s>
             logits = built.network.backbone(
                 input_ids=batch["input_ids"][row : row + 1],
                 attention_mask=batch["attention_mask"][row : row + 1],
@@ -104,6 +108,36 @@ def test_tags_are_named_word_by_word_and_scores_are_in_the_tasks_own_range(model
     assert segment["predictions"] == pytest.approx((5 * built(batch)[0]["score"]).tolist())
 
 
+@pytest.mark.parametrize("has_unanswerable", [False, True])
+def test_no_answer_is_predicted_only_where_a_task_has_such_questions(
+    model, part, join, monkeypatch, nothing_registered, has_unanswerable
+):
+    """Scored as torchmetrics scores SQuAD's answers; the head is all for "no answer"."""
+    register(replace(get_task("squad"), key="own_squad", has_unanswerable=has_unanswerable))
+    built = model("roberta").eval()
+    predict = built.network.heads["mrc"].forward
+    for_none = torch.zeros(1, 20).index_fill(1, torch.tensor([0]), 1e3)
+    monkeypatch.setattr(
+        built.network.heads["mrc"], "forward", lambda h: [s + for_none[:, : s.shape[1]] for s in predict(h)]
+    )
+    rows, segment = part("mrc")
+    words = "".join(f"w{index % 10} " for index in range(16))
+    for reference, answers in zip(segment["references"], (["w4 w5 w6 w7"], []), strict=True):
+        reference |= {"context": words, "answers": answers}
+    (predicted,) = built.eval_forward(join((rows, {**segment, "task": "own_squad"})))
+    assert [text == "" for text in predicted["predictions"]] == [has_unanswerable] * 2
+    official, own = SQuAD(), build_metrics(get_task("own_squad"))
+    for number, (text, answers) in enumerate(zip(predicted["predictions"], predicted["references"], strict=True)):
+        target = {"text": answers or [""], "answer_start": [0]}  # an empty text is none, as in SQuAD 2.0's script
+        official.update({"id": str(number), "prediction_text": text}, {"id": str(number), "answers": target})
+    for metric in own.values():
+        metric.update(predicted["predictions"], predicted["references"])
+    scores = official.compute()
+    assert 100 * float(own["f1"].compute()) == pytest.approx(float(scores["f1"]))
+    assert 100 * float(own["exact_match"].compute()) == pytest.approx(float(scores["exact_match"]))
+    assert (float(scores["exact_match"]) == 50) == has_unanswerable
+
+
 def test_examples_of_a_grouped_task_come_with_their_group(network, tokenizer, part, join):
     grouped = MultitaskNetwork(network("roberta").backbone, ["multirc"])
     built = MultitaskModel(grouped, tokenizer, ["multirc"]).eval()
@@ -122,18 +156,18 @@ def test_a_searchs_settings_are_those_that_hugging_face_generates_with(model, ki
     settings = {"length_penalty": 2.0, "min_length": 5, "max_length": 12}
     search = Search(beams=4, no_repeat_ngram=2, **settings)
     options = {"num_beams": 4, "no_repeat_ngram_size": 2, "early_stopping": True, **settings}
-    found, wanted = built.network.generate(batch, search, 99), built.network.backbone.generate(**inputs, **options)
+    found, wanted = built.network.generate(batch, search), built.network.backbone.generate(**inputs, **options)
     assert torch.equal(found, wanted)
     assert 5 <= found.shape[1] <= 12
-    assert not torch.equal(found, built.network.generate(batch, Search(max_length=12), 99)[:, : found.shape[1]])
+    assert not torch.equal(found, built.network.generate(batch, Search(max_length=12))[:, : found.shape[1]])
 
 
 def test_a_search_is_the_tasks_own_whatever_the_backbones_configuration_prefers(model, part, join):
     built, batch = model("bart").eval(), join(part("summarization"))
-    greedy = built.network.generate(batch, Search(max_length=12), 99)
+    greedy = built.network.generate(batch, Search(max_length=12))
     preferred = {"num_beams": 4, "min_length": 9, "no_repeat_ngram_size": 1, "length_penalty": 2.0}
     built.network.backbone.generation_config.update(**preferred)
-    assert torch.equal(built.network.generate(batch, Search(max_length=12), 99), greedy)
+    assert torch.equal(built.network.generate(batch, Search(max_length=12)), greedy)
 
 
 def test_more_beams_find_a_likelier_summary(model, part, join):
@@ -142,7 +176,7 @@ def test_more_beams_find_a_likelier_summary(model, part, join):
     likelihoods = []
     for beams in (1, 8):
         search = Search(beams=beams, length_penalty=0.0, min_length=8, max_length=8)
-        generated = built.network.generate(batch, search, 99)
+        generated = built.network.generate(batch, search)
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
         log_p = built.network.backbone(**inputs, decoder_input_ids=generated[:, :-1]).logits.log_softmax(-1)
         likelihoods.append(log_p.gather(2, generated[:, 1:, None]).sum())
@@ -152,7 +186,7 @@ def test_more_beams_find_a_likelier_summary(model, part, join):
 def test_no_ngram_occurs_twice_where_the_search_forbids_it(model, part, join):
     built = model("bart").eval()
     batch = join(part("summarization"))
-    for tokens in built.network.generate(batch, Search(no_repeat_ngram=1, max_length=20), 99).tolist():
+    for tokens in built.network.generate(batch, Search(no_repeat_ngram=1, max_length=20)).tolist():
         inner = [token for token in tokens[1:] if token not in (1, 2)]
         assert len(inner) == len(set(inner))
 
@@ -163,14 +197,40 @@ def test_final_evaluations_search_as_the_task_says_and_others_are_greedy(model, 
     monkeypatch.setattr(
         built.network,
         "generate",
-        lambda batch, search, *rest, **more: searches.append(search) or generate(batch, GREEDY, *rest, **more),
+        lambda batch, search, **more: searches.append(search) or generate(batch, Search(max_length=4), **more),
     )
     for beam_search in (False, True):
         built.beam_search = beam_search
         for task in SUMMARIES:
             built.eval_forward(join(part("summarization", task=task)))
-    assert searches == [GREEDY, GREEDY, get_task("xsum").search, get_task("aeslc").search]
+    greedy = [Search(max_length=62), Search(max_length=32)]
+    assert searches == [*greedy, get_task("xsum").search, get_task("aeslc").search]
     assert get_task("xsum").search.beams == 6
+
+
+@pytest.mark.parametrize("kind", ENCODER_DECODERS)
+@pytest.mark.parametrize("beams", [1, 4])
+def test_a_summary_depends_neither_on_its_reference_nor_on_the_batch_it_is_in(
+    model, kind, part, join, nothing_registered, beams
+):
+    """Summaries are longer than all references: they used to end where the longest one of the batch does."""
+    register(replace(get_task("xsum"), key="own_sum", search=Search(beams=beams, min_length=24, max_length=32)))
+    built = model(kind, seed=5).eval()  # which writes more than special tokens
+    built.beam_search = True
+    rows, segment = part("summarization", task="own_sum", lengths=(5, 8, 20))
+    (together,) = built.eval_forward(join((rows, segment), extra_columns=7))
+    assert min(len(summary.split()) for summary in together["predictions"]) > 20
+    for index, row in enumerate(rows):
+        (_, other) = part("summarization", task="own_sum", lengths=(4,), seed=index)
+        (alone,) = built.eval_forward(join(([row], other)))
+        assert alone["predictions"] == [together["predictions"][index]]
+
+
+def test_a_summary_ends_where_the_decoder_has_no_more_positions(model, part, join):
+    built = model("bart").eval()
+    built.network.backbone.config.forced_eos_token_id = None
+    found = built.network.generate(join(part("summarization")), Search(min_length=64, max_length=99))
+    assert found.shape[1] == 64
 
 
 def test_metrics_are_named_by_task_and_only_for_evaluation(model, part, join):

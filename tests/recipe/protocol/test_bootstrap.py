@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from recipe.protocol.bootstrap import draw_examples, paired_bootstrap, resampled
 from recipe.protocol.comparison import ComparisonError
 from recipe.protocol.result import Predictions
 from recipe.tasks import get_task
-from recipe.tasks.metrics import build_metrics
+from recipe.tasks.metrics import OverlapF1, build_metrics
+from recipe.tasks.trees import Tree, labels_to_tree
 from tests.fake_runs import fake_run
 
 DRAWS = 5
@@ -44,6 +46,39 @@ def test_a_group_that_a_metric_leaves_out_counts_for_nothing_in_a_draw() -> None
     (index,) = draw_examples(40, 1)
     metric.update([predictions.predictions[i] for i in index], [predictions.references[i] for i in index])
     assert scorer(metric, predictions)(index) == pytest.approx(float(metric.compute()))
+
+
+def sentences(key: str, count: int) -> Predictions:
+    """Tags, about half of them right, of as many sentences of one to five words: the trees differ in size and shape."""
+    rng = np.random.default_rng(5)
+    names = ["+1|S|", "+2|NP|", "-1|S|", "||VP", "||"] if key == "ptb_parsing" else ["B-NP", "I-NP", "B-VP", "O"]
+    predictions, references = [], []
+    for _ in range(count):
+        right, guessed = rng.choice(names, (2, rng.integers(1, 6)))
+        tags = np.where(rng.random(len(right)) < 0.5, right, guessed).tolist()
+        words = [Tree("NN", word="w") for _ in tags]
+        predictions.append(tags)
+        references.append(str(labels_to_tree(right.tolist(), words)) if key == "ptb_parsing" else right.tolist())
+    return Predictions(predictions, references)
+
+
+@pytest.mark.parametrize("key", ["ptb_parsing", "conll2000_chunking", "ptb_pos"])
+def test_an_f1_over_all_examples_adds_the_counts_of_the_drawn_ones_that_are_made_once(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictions = sentences(key, 40)
+    (metric,) = build_metrics(get_task(key)).values()
+    assert isinstance(metric, OverlapF1)
+    expected = []
+    for index in [np.arange(40), *draw_examples(40, DRAWS)]:
+        metric.reset()
+        metric.update([predictions.predictions[i] for i in index], [predictions.references[i] for i in index])
+        expected.append(float(metric.compute()))
+    counted = Mock(wraps=metric.overlap)
+    monkeypatch.setattr(metric, "overlap", counted)
+    score = scorer(metric, predictions)
+    assert [score(index) for index in [np.arange(40), *draw_examples(40, DRAWS)]] == expected
+    assert counted.call_count == 40 and 0.2 < min(expected) < max(expected) < 0.9
 
 
 class Correlation(Metric):

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import string
+from collections.abc import Sequence
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from torchmetrics.text import SQuAD
 
 from recipe.tasks.answers import exact_match, normalize_answer, normalize_drop_answer, token_f1
 from recipe.tasks.task import AnswerRules
@@ -90,3 +97,66 @@ def test_trivia_qa_parts_words_at_punctuation(prediction: str, alias: str, exact
 )
 def test_hotpot_qas_yes_and_no_share_no_word_with_another_answer(prediction: str, answer: str, f1: float) -> None:
     assert token_f1(prediction, [answer], AnswerRules.HOTPOT_QA) == pytest.approx(f1)
+
+
+# Against independent computations: texts of the pieces that the scripts treat in ways of their own.
+_WORDS = ("a", "an", "the", "The", "cat", "Cat", "yes", "no", "noanswer", "ONeil", "12", "\u00e9")
+_MARKS = ("'", "`", ".", '"', "_", "-", "\u2013", "\u2018", "\u2019", "\u00b4", " ", "\t")
+TEXTS = st.one_of(
+    st.lists(st.sampled_from(_WORDS + _MARKS), max_size=6).map("".join),
+    st.lists(st.sampled_from(("yes", "no", "cat", "the")), min_size=1, max_size=3).map(" ".join),
+)
+ANSWERS = st.lists(TEXTS, min_size=1, max_size=3)
+_ARTICLES = ("a", "an", "the")
+
+
+def words(text: str, removed: str = "", parting: str = "") -> list[str]:
+    """The words of a text in lower case but articles, characters of the two kinds dropped, or replaced by a space."""
+    kept = "".join(" " if char in parting else char for char in text.lower() if char not in removed)
+    parts: list[str] = re.findall(r"\w+|\W", kept)
+    return "".join(" " if part in _ARTICLES else part for part in parts).split()
+
+
+def overlap(predicted: Sequence[str], right: Sequence[str]) -> float:
+    """F1 of two bags of words, from precision and recall."""
+    left, shared = list(right), 0
+    for word in predicted:
+        if word in left:
+            left.remove(word)
+            shared += 1
+    if not shared:
+        return 0.0
+    precision, recall = shared / len(predicted), shared / len(right)
+    return 2 * precision * recall / (precision + recall)
+
+
+@given(TEXTS, ANSWERS)
+def test_squads_and_records_scores_are_those_of_torchmetrics(prediction: str, answers: list[str]) -> None:
+    """ReCoRD's script is SQuAD's, its answers several names of one entity."""
+    official = SQuAD()
+    target = {"answers": {"text": answers, "answer_start": [0] * len(answers)}, "id": "1"}
+    official.update({"prediction_text": prediction, "id": "1"}, target)
+    found = {"exact_match": exact_match(prediction, answers), "f1": token_f1(prediction, answers)}
+    assert {name: 100 * score for name, score in found.items()} == pytest.approx(
+        {name: float(score) for name, score in official.compute().items()}, rel=1e-5
+    )
+
+
+@given(TEXTS, ANSWERS)
+def test_trivia_qas_scores_are_those_of_its_scripts_rules(prediction: str, answers: list[str]) -> None:
+    """triviaqa_evaluation.py: punctuation, with three quotes of its own, becomes spaces; yes is like any word."""
+    parting = string.punctuation + "\u2018\u2019\u00b4"
+    predicted, right = words(prediction, parting=parting), [words(answer, parting=parting) for answer in answers]
+    assert exact_match(prediction, answers, AnswerRules.TRIVIA_QA) == (predicted in right)
+    expected = max(overlap(predicted, one) for one in right)
+    assert token_f1(prediction, answers, AnswerRules.TRIVIA_QA) == pytest.approx(expected)
+
+
+@given(TEXTS, TEXTS)
+def test_hotpot_qas_scores_are_those_of_its_scripts_rules(prediction: str, answer: str) -> None:
+    """hotpot_evaluate_v1.py: SQuAD's words; yes, no and noanswer are right as a whole or not at all."""
+    predicted, right = words(prediction, removed=string.punctuation), words(answer, removed=string.punctuation)
+    assert exact_match(prediction, [answer], AnswerRules.HOTPOT_QA) == (predicted == right)
+    whole = any(side in (["yes"], ["no"], ["noanswer"]) for side in (predicted, right))
+    expected = 0.0 if whole and predicted != right else overlap(predicted, right)
+    assert token_f1(prediction, [answer], AnswerRules.HOTPOT_QA) == pytest.approx(expected)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from torchmetrics.functional.classification import multiclass_f1_score, multiclass_matthews_corrcoef
 
@@ -101,6 +104,23 @@ def test_multirc_has_f1_over_all_answers_and_the_questions_with_every_answer_rig
     references = [(1, "0-0"), (0, "0-0"), (1, "0-1"), (1, "0-1"), (0, "1-0")]
     # tp 2, fp 1, fn 1; questions 0-0 and 1-0 are all right but for the last one's
     assert scores("multirc", [1, 0, 1, 0, 1], references) == pytest.approx({"f1a": 2 / 3, "exact_match": 1 / 3})
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1), st.sampled_from("abcdef")), min_size=1, max_size=40))
+def test_multircs_scores_are_those_of_an_independent_count(answers: list[tuple[int, int, str]]) -> None:
+    """F1a: the right ones among those that were called right, and among those that are. Exact match: by question."""
+    questions: dict[str, list[bool]] = defaultdict(list)
+    for predicted, right, question in answers:
+        questions[question].append(predicted == right)
+    found = sum(1 for predicted, right, _ in answers if predicted and right)
+    precision = found / max(1, sum(predicted for predicted, _, _ in answers))
+    recall = found / max(1, sum(right for _, right, _ in answers))
+    expected = {
+        "f1a": 2 * precision * recall / (precision + recall) if found else 0.0,
+        "exact_match": sum(map(all, questions.values())) / len(questions),
+    }
+    references = [(right, question) for _, right, question in answers]
+    assert scores("multirc", [predicted for predicted, _, _ in answers], references) == pytest.approx(expected)
 
 
 def test_groups_have_their_own_accuracy() -> None:

@@ -11,6 +11,7 @@ import yaml
 from recipe.config import load_config, load_user_tasks
 from recipe.tasks import CATALOGUE, Family, UnknownTask, catalogue, get_task
 from recipe.tasks.catalogue import known_tasks
+from recipe.tasks.task import Search
 from recipe.tasks.user import FIELDS
 from recipe.yaml_keys import ConfigError, save_config
 
@@ -51,6 +52,38 @@ def test_choices_in_columns_of_their_own_fix_their_number(tmp_path: Path):
     one = CHOICES | {"columns": columns | {"choices": "options"}}
     load_user_tasks(write(tmp_path, {"several": several, "one": one}))
     assert (get_task("several").choices, get_task("one").choices) == (3, None)
+
+
+def test_questions_of_ones_own_may_have_no_answer_unless_it_is_said_that_they_all_have_one(tmp_path: Path):
+    mine = {"family": "mrc", "train": "a.csv", "columns": {"context": "c", "question": "q", "answers": "a"}}
+    load_user_tasks(write(tmp_path, {"mine": mine, "sure": mine | {"unanswerable": False}, "my_reviews": REVIEWS}))
+    assert [get_task(key).has_unanswerable for key in ("mine", "sure", "my_reviews")] == [True, False, False]
+
+
+SUMMARIES = {"family": "summarization", "train": "a.csv", "columns": {"document": "d", "summary": "s"}}
+
+
+def test_summaries_of_ones_own_are_searched_for_as_the_entry_says(tmp_path: Path):
+    given = {"beams": 8, "length_penalty": 0.8, "max_length": 256}
+    load_user_tasks(write(tmp_path, {"plain": SUMMARIES, "own": SUMMARIES | {"search": given}}))
+    assert get_task("plain").search == Search(beams=4, length_penalty=1.0, no_repeat_ngram=3, max_length=128)
+    assert get_task("own").search == Search(8, 0.8, no_repeat_ngram=3, max_length=256)
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        ({"beams": 0}, r"user_tasks\.mine\.search\.beams: 0 is none; 1 is greedy"),
+        (
+            {"min_length": 200},
+            r"user_tasks\.mine\.search: summaries of 200 to 128 tokens .* set min_length",
+        ),
+        ({"beam": 3}, r"unknown key user_tasks\.mine\.search\.beam: did you mean user_tasks\.mine\.search\.beams\?"),
+    ],
+)
+def test_a_search_that_cannot_be_names_its_key(search: dict[str, int], message: str, tmp_path: Path):
+    with pytest.raises(ConfigError, match=message):
+        load_user_tasks(write(tmp_path, {"mine": SUMMARIES | {"search": search}}))
 
 
 @pytest.mark.parametrize("family", [family.value for family in FIELDS])
