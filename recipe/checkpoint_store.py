@@ -86,7 +86,8 @@ class RunStore:
         """Deletes files, a folder's index first."""
         bucket = open_bucket(self.url)
         for name in sorted(names, key=lambda name: not name.endswith(INDEX)):
-            bucket.delete(self._prefix + name)
+            key = self._prefix + name
+            fetch_patiently(lambda key=key: bucket.delete(key), f"{self.url}/{name}", "deleted")
 
 
 def stored_checkpoints(names: Iterable[str]) -> dict[str, list[str]]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from random import Random
 
 import torch
 from tqdm import tqdm
@@ -20,9 +21,9 @@ from tqdm import tqdm
 from recipe.checkpoint_store import RunStore
 from recipe.config import TrainConfig, load_config, tokenizer_name
 from recipe.evaluate import describe, evaluate
-from recipe.protocol.bucket import fetch_finished
+from recipe.protocol.bucket import fetch_finished, store_finished
 from recipe.protocol.cells import list_cells
-from recipe.protocol.claims import Taken, claim, claims_at
+from recipe.protocol.claims import Claims, Taken, wait_for_others
 from recipe.protocol.command import compare_command
 from recipe.protocol.config import ProtocolConfig, shared_url
 from recipe.protocol.preflight import Need, check_data, needed_data
@@ -90,24 +91,35 @@ def prefinetune(runs: Mapping[str, TrainConfig], ranks: int, shared: str | None 
         RunFolderError: One that is there was made with other settings.
         BucketError: The bucket cannot be reached.
     """
-    waiting = dict(runs)
+    claims = Claims(shared)
+    # Machines that begin together and claim in the same order would want the same.
+    waiting = Random().sample(list(runs), len(runs)) if shared else list(runs)
     with tqdm(total=len(runs), desc="pre-finetuning", unit="run") as progress:
-        for wait in (False, True):
-            for name, run in list(waiting.items()):
-                folder = Path(run.runs) / name
+        while waiting:
+            taken = []
+            for name in waiting:
+                folder = Path(runs[name].runs) / name
                 try:
-                    with claim(folder, claims_at(shared, name), wait):
-                        if shared and not (folder / FINISHED).is_file():
-                            fetch_finished(RunStore(f"{shared}/runs", name), folder)
-                        if not _is_finished(folder, run):
-                            yaml = folder / "train.yaml"
-                            write_text(yaml, save_config(run))
-                            tqdm.write(f"pre-finetuning {name}: see {yaml.with_suffix('.log')}")
-                            run_script("train.py", yaml, ranks)
+                    with claims.claim(name, folder):
+                        _prefinetune(runs[name], folder, ranks, RunStore(f"{shared}/runs", name) if shared else None)
+                    progress.update()
                 except Taken:
-                    continue
-                del waiting[name]
-                progress.update()
+                    taken.append(name)
+            waiting = taken
+            if waiting:
+                wait_for_others()
+
+
+def _prefinetune(run: TrainConfig, folder: Path, ranks: int, shared: RunStore | None) -> None:
+    if shared and not (folder / FINISHED).is_file():
+        fetch_finished(shared, folder)
+    if not _is_finished(folder, run):
+        yaml = folder / "train.yaml"
+        write_text(yaml, save_config(run))
+        tqdm.write(f"pre-finetuning {run.run_name}: see {yaml.with_suffix('.log')}")
+        run_script("train.py", yaml, ranks)
+    if shared:
+        store_finished(shared, folder)
 
 
 def _is_finished(folder: Path, run: TrainConfig) -> bool:

@@ -10,13 +10,13 @@ A run's result is stored last: where it is, the run is finished.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from recipe.checkpoint import BEST, CHECKPOINTS
+from recipe.checkpoint import BEST, BEST_OR_LATEST, CHECKPOINTS, find_checkpoint
 from recipe.checkpoint_store import RunStore, stored_checkpoints
 from recipe.data.objects import explain
 from recipe.errors import UserError
@@ -72,16 +72,41 @@ def fetch_finished(store: RunStore, run: Path) -> None:
                 store.fetch(name, run)
 
 
-def store_result(store: RunStore, folder: Path) -> None:
+def store_result(store: RunStore, folder: Path, replace: bool) -> None:
     """Stores a finished fine-tuning run for the other machines; the folder keeps it, too.
+
+    Args:
+        store: The run's objects.
+        folder: Its folder.
+        replace: Also where it is stored already.
 
     Raises:
         BucketError: It cannot be stored.
     """
+    _store(store, folder, [*_FILES, RESULT], replace)
+
+
+def store_finished(store: RunStore, run: Path) -> None:
+    """Stores a finished pre-finetuning run for the other machines, if it was made where there was no bucket yet.
+
+    Raises:
+        BucketError: It cannot be stored.
+    """
+    checkpoint = find_checkpoint(run, BEST_OR_LATEST)
+    parts = sorted(checkpoint.iterdir()) if checkpoint.is_dir() else [checkpoint]
+    names = [CONFIG, METRICS, *(part.relative_to(run).as_posix() for part in parts), FINISHED]
+    _store(store, run, names, replace=False)
+
+
+def _store(store: RunStore, folder: Path, names: Sequence[str], replace: bool) -> None:
+    """Those files of a folder that are there; the last one, which says that the others are complete, after them."""
+    *files, mark = names
     with explained(store):
-        for names in (_FILES, (RESULT,)):
-            with TemporaryDirectory() as copies:
-                for name in names:
-                    if (folder / name).is_file():
-                        shutil.copyfile(folder / name, Path(copies) / name)
-                store.put(Path(copies))
+        if not replace and mark in store.names():
+            return
+        for part in (files, [mark]):
+            with TemporaryDirectory(dir=folder) as links:
+                for name in filter(lambda name: (folder / name).is_file(), part):
+                    (Path(links) / name).parent.mkdir(parents=True, exist_ok=True)
+                    os.link(folder / name, Path(links) / name)
+                store.put(Path(links))

@@ -14,9 +14,9 @@ from threading import Event
 import torch
 from tqdm import tqdm
 
-from recipe.protocol.claims import Taken, claim, claims_at
+from recipe.errors import UserError
+from recipe.protocol.claims import Claims, Taken, wait_for_others
 from recipe.protocol.config import ProtocolConfig, hyperparameters, shared_url
-from recipe.protocol.process import ProcessError
 from recipe.protocol.result import FinetuneResult
 from recipe.protocol.search import Outcome, search
 from recipe.protocol.trial import Cell, Trial, run_trial
@@ -39,9 +39,11 @@ def run_cells(cells: Sequence[Cell], root: Path, config: ProtocolConfig) -> Outc
     """Runs what is not done yet, as many cells side by side as there are devices for.
 
     A cell that another process is at, here or on a machine that shares the folder or the bucket, is left to it and
-    waited for at the end. A run that fails stops no other.
+    waited for at the end: when its process has finished it, or has died, it is read or taken over. A run that fails
+    stops no other.
     """
     outcome, stopping = Outcome(), Event()
+    claims = Claims(shared_url(config.bucket, config.name))
     slots = _slots(config)
     jobs = slots.qsize()
     with tqdm(total=len(cells) * count_trials(config), desc="fine-tuning", unit="run") as progress, _pool(jobs) as pool:
@@ -58,34 +60,30 @@ def run_cells(cells: Sequence[Cell], root: Path, config: ProtocolConfig) -> Outc
                 progress.update(trial not in shown)
                 shown.add(trial)
 
-        def run_cell(cell: Cell, wait: bool) -> Outcome | None:
-            claims = claims_at(shared_url(config.bucket, config.name), cell.name)
-            try:
-                with claim(cell.folder(root), claims, wait):
-                    return search(cell, root, config, run)
-            except Taken:
-                return None
+        def run_cell(cell: Cell) -> Outcome:
+            with claims.claim(cell.name, cell.folder(root)):
+                return search(cell, root, config, run)
 
         try:
             # Machines that begin together and claim in the same order would take the same.
             waiting = Random().sample(cells, len(cells)) if config.bucket else list(cells)
-            for wait in (False, True):
-                futures = {pool.submit(run_cell, cell, wait): cell for cell in waiting}
+            while waiting:
+                futures = {pool.submit(run_cell, cell): cell for cell in waiting}
                 waiting = []
                 for future in as_completed(futures):
                     try:
                         found = future.result()
-                    except ProcessError as error:
-                        outcome.errors.append(str(error))
-                        tqdm.write(f"failed: {error}")
-                        continue
-                    if found is None:
+                    except Taken:
                         waiting.append(futures[future])
                         continue
+                    except UserError as error:
+                        found = Outcome(errors=[str(error)])
                     outcome.runs |= found.runs
                     outcome.errors += found.errors
                     for error in found.errors:
                         tqdm.write(f"failed: {error}")
+                if waiting:
+                    wait_for_others()
         finally:
             stopping.set()
     return outcome

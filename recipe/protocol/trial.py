@@ -103,18 +103,22 @@ def run_trial(trial: Trial, root: Path, config: ProtocolConfig, devices: Sequenc
     yaml = folder / "finetune.yaml"
     url = shared_url(config.bucket, config.name)
     shared = RunStore(url, f"{cell.name}/{trial.name}") if url else None
-    if shared and not trial.is_done(root):
+    if shared and not _is_there(trial, root, own):
         fetch_result(shared, folder)
     if trial.is_done(root):
         _check_settings(yaml, own)
-        result = load_result(folder)
-        if result.test_scores is not None or not own.score_test:
-            return result
-    write_text(yaml, save_config(own))
-    run_script("finetune.py", yaml, config.ranks, devices)
+    made = not _is_there(trial, root, own)
+    if made:
+        write_text(yaml, save_config(own))
+        run_script("finetune.py", yaml, config.ranks, devices)
     if shared:
-        store_result(shared, folder)
+        store_result(shared, folder, replace=made)
     return load_result(folder)
+
+
+def _is_there(trial: Trial, root: Path, own: FinetuneConfig) -> bool:
+    """Whether its result is, with scores of the test split if they are wanted."""
+    return trial.is_done(root) and not (own.score_test and load_result(trial.folder(root)).test_scores is None)
 
 
 def _check_settings(yaml: Path, own: FinetuneConfig) -> None:

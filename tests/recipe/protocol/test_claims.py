@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event, Thread
 
 import pytest
 import yaml
 
-from recipe.checkpoint_store import RunStore
 from recipe.protocol import claims
 from recipe.protocol.bucket import BucketError
-from recipe.protocol.claims import Taken, claim
+from recipe.protocol.claims import Claims, Taken, wait_for_others
 from recipe.protocol.study_config import load_study_config, study_evaluation, study_runs
-from recipe.yaml_keys import ConfigError
+from recipe.study import prefinetune
+from recipe.yaml_keys import ConfigError, save_config
 from tests.processes import ROOT, Forked
 from tests.s3_server import Bucket, bucket
 from tests.tiny_run import write_tiny_study
@@ -22,57 +23,89 @@ from tests.tiny_run import write_tiny_study
 __all__ = ["bucket"]
 
 
-def test_what_one_machine_has_claimed_another_leaves_or_waits_for(tmp_path: Path, bucket: Bucket, monkeypatch):
-    monkeypatch.setattr(claims, "BEAT_S", 0.05)
-    monkeypatch.setattr(claims, "POLL_S", 0.05)
-    store = RunStore("s3://bucket/two/claims", "cb/plain/1")
-    ended, waited = Event(), Event()
+SHARED = "s3://bucket/two"
 
-    def other() -> None:
-        with claim(tmp_path / "other", store, wait=True):
-            assert ended.is_set()
-            waited.set()
 
-    waiting = Thread(target=other, daemon=True)
-    with claim(tmp_path / "one", store, wait=False):
-        before = bucket.names("two/claims/")
-        with pytest.raises(Taken), claim(tmp_path / "other", store, wait=False):
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch):
+    for name, seconds in (("BEAT_S", 0.05), ("POLL_S", 0.05), ("DEAD_S", 0.5)):
+        monkeypatch.setattr(claims, name, seconds)
+
+
+def test_what_one_machine_has_claimed_another_leaves_until_it_is_done(tmp_path: Path, bucket: Bucket):
+    one, other = Claims(SHARED), Claims(SHARED)
+    with one.claim("cb/plain/1", tmp_path / "one"):
+        before, end = bucket.names("two/claims/"), time.monotonic() + 30
+        with pytest.raises(Taken), other.claim("cb/plain/1", tmp_path / "other"):
             pass
-        with pytest.raises(Taken), claim(tmp_path / "one", None, wait=False):
+        with other.claim("cb/plain/0.1", tmp_path / "third"):
             pass
-        with claim(tmp_path / "third", RunStore("s3://bucket/two/claims", "cb/plain/0.1"), wait=False):
-            pass
-        waiting.start()
         while bucket.names("two/claims/") == before:
-            pass  # the claim is renewed
-        ended.set()
-    waiting.join(timeout=30)
-    assert waited.is_set() and not bucket.names("two/claims/")
-
-
-def test_the_claim_of_a_machine_that_died_is_taken_over(tmp_path: Path, bucket: Bucket, monkeypatch):
-    monkeypatch.setattr(claims, "BEAT_S", 0.05)
-    monkeypatch.setattr(claims, "POLL_S", 0.05)
-    monkeypatch.setattr(claims, "DEAD_S", 0.5)
-    store = RunStore("s3://bucket/dead/claims", "cb")
-    bucket.client().put_object(Bucket="bucket", Key="dead/claims/cb/5a1e.17", Body=b"")
-    with pytest.raises(Taken), claim(tmp_path, store, wait=False):
+            assert time.monotonic() < end, "the claim is renewed"
+        time.sleep(2 * claims.DEAD_S)
+        with pytest.raises(Taken), other.claim("cb/plain/1", tmp_path / "other"):
+            pass
+    with other.claim("cb/plain/1", tmp_path / "other"):
         pass
-    with claim(tmp_path, store, wait=True):
-        (name,) = bucket.names("dead/claims/cb/")
+    assert not bucket.names("two/claims/")
+
+
+def test_processes_that_share_a_folder_need_no_bucket(tmp_path: Path):
+    with Claims(None).claim("cb", tmp_path / "cb"):
+        with pytest.raises(Taken), Claims(None).claim("cb", tmp_path / "cb"):
+            pass
+        with Claims(None).claim("rte", tmp_path / "rte"):
+            pass
+
+
+def test_of_machines_that_come_at_the_same_moment_only_one_is_at_it(tmp_path: Path, bucket: Bucket):
+    machines, at_it, done = 4, [], []
+
+    def work(machine: int) -> None:
+        own = Claims(SHARED)
+        while True:
+            try:
+                with own.claim("rte", tmp_path / str(machine)):
+                    at_it.append(machine)
+                    assert at_it == [machine]
+                    time.sleep(0.01)
+                    at_it.remove(machine)
+                done.append(machine)
+                return
+            except Taken:
+                wait_for_others()
+
+    with ThreadPoolExecutor(machines) as pool:
+        list(pool.map(work, range(machines)))
+    assert sorted(done) == [0, 1, 2, 3] and not bucket.names("two/claims/")
+
+
+def test_the_claim_of_a_machine_that_died_is_taken_over(tmp_path: Path, bucket: Bucket):
+    bucket.client().put_object(Bucket="bucket", Key="two/claims/cb/5a1e.17", Body=b"")
+    own = Claims(SHARED)
+    with pytest.raises(Taken), own.claim("cb", tmp_path):
+        pass
+    time.sleep(2 * claims.DEAD_S)
+    with own.claim("cb", tmp_path):
+        (name,) = bucket.names("two/claims/cb/")
         assert not name.startswith("5a1e")
 
 
 def test_a_bucket_that_is_not_there_is_named(tmp_path: Path, bucket: Bucket):
-    nowhere = claim(tmp_path, RunStore("s3://nowhere/x/claims", "cb"), wait=False)
+    nowhere = Claims("s3://nowhere/x").claim("cb", tmp_path)
     with pytest.raises(BucketError, match=r"s3://nowhere/x/claims/cb: cannot be .*there is no such bucket"), nowhere:
         pass
 
 
-def test_two_machines_share_a_study(tmp_path: Path, bucket: Bucket, miniature_store: str, tiny_tokenizer_folder: str):
-    keys = {"name": "shared", "bucket": "s3://bucket/studies"}
-    path = write_tiny_study(tmp_path, tiny_tokenizer_folder, miniature_store, **keys)
-    config = load_study_config(path)
+@pytest.fixture
+def study_yaml(tmp_path: Path, miniature_store: str, tiny_tokenizer_folder: str, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return write_tiny_study(tmp_path, tiny_tokenizer_folder, miniature_store, name="scale")
+
+
+def test_two_machines_share_a_study(tmp_path: Path, bucket: Bucket, study_yaml: Path):
+    given = ["name=shared", "bucket=s3://bucket/studies"]
+    config = load_study_config(study_yaml, given)
     runs = study_runs(config)
     assert runs["tasks_01"].checkpoint_store == "s3://bucket/studies/shared/runs"
     assert study_evaluation(config, runs).bucket == "s3://bucket/studies/shared"
@@ -81,7 +114,7 @@ def test_two_machines_share_a_study(tmp_path: Path, bucket: Bucket, miniature_st
     for machine in machines:
         machine.mkdir()
     script = str(ROOT / "recipe" / "study.py")
-    processes = [Forked(script, str(path), working=machine) for machine in machines]
+    processes = [Forked(script, str(study_yaml), *given, working=machine) for machine in machines]
     assert [process.wait() for process in processes] == [0, 0], "\n".join(process.output for process in processes)
 
     folders = [machine / "runs" / "studies" / "shared" for machine in machines]
@@ -95,6 +128,21 @@ def test_two_machines_share_a_study(tmp_path: Path, bucket: Bucket, miniature_st
     reports = [(folder / "evaluation" / "report.md").read_text() for folder in folders]
     assert reports[0] == reports[1]
     assert not [name for name in bucket.names("studies/") if "claims/" in name]
+
+
+def test_what_was_finished_before_there_was_a_bucket_is_stored_there(tmp_path: Path, bucket: Bucket, study_yaml: Path):
+    runs = study_runs(load_study_config(study_yaml))
+    for name, run in runs.items():
+        folder = Path(run.runs) / name
+        (folder / "checkpoints").mkdir(parents=True)
+        files = {"config.yaml": save_config(run), "metrics.jsonl": "", "checkpoints/best-rank0.pt": "weights"}
+        for file, text in {**files, "finished.json": "{}"}.items():
+            (folder / file).write_text(text)
+    shared = study_runs(load_study_config(study_yaml, ["bucket=s3://bucket/late"]))
+    prefinetune(shared, ranks=1, shared="s3://bucket/late/scale")
+    for name in runs:
+        assert set(bucket.names(f"late/scale/runs/{name}/")) == {*files, "finished.json"}
+    assert (Path(runs["tasks_01"].runs) / "tasks_01" / "checkpoints" / "best-rank0.pt").read_text() == "weights"
 
 
 def test_only_a_bucket_is_one(tmp_path: Path):
