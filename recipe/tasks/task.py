@@ -166,8 +166,8 @@ def pegasus_search(length_penalty: float, max_length: int) -> Search:
     """As PEGASUS was searched with (arXiv 1912.08777, appendix C), where BART's authors publish nothing: 8 beams.
 
     Values of each dataset are those of the released checkpoints' configurations (transformers'
-    ``configuration_pegasus.py``, ``task_specific_params``). The paper's penalty is GNMT's, ((5 + length) / 6)^alpha;
-    the released configurations use the same alpha with Hugging Face's length^alpha, and so do we. No n-gram is
-    forbidden, no length demanded.
+    ``configuration_pegasus.py``, ``task_specific_params``), not compared with the paper's own table. The paper's
+    penalty is GNMT's, ((5 + length) / 6)^alpha; the released configurations use the same alpha with Hugging Face's
+    length^alpha, and so do we. No n-gram is forbidden, no length demanded.
     """
     return Search(beams=8, length_penalty=length_penalty, max_length=max_length)
