@@ -30,8 +30,9 @@ from recipe.protocol.study_config import load_study_config, study_evaluation, st
 from recipe.protocol.trial import Cell, Trial, run_trial
 from recipe.run_folder import RunFolderError
 from recipe.study import describe_study, prefinetune, study
+from recipe.study import main as study_main
 from recipe.yaml_keys import ConfigError, save_config
-from tests.processes import ROOT, Forked, run_forked
+from tests.processes import ROOT, Forked
 from tests.tiny_run import write_tiny_study
 
 CELL = Cell("cb", "plain", "roberta-base", 1.0)
@@ -167,7 +168,9 @@ def study_yaml(tmp_path: Path, miniature_store: str, tiny_tokenizer_folder: str)
     return path
 
 
-def test_a_study_that_is_killed_goes_on_and_reports_what_an_uninterrupted_one_would(study_yaml: Path, tmp_path: Path):
+def test_a_study_that_is_killed_goes_on_and_reports_what_an_uninterrupted_one_would(
+    study_yaml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     folder = tmp_path / "studies" / "scale"
     process = Forked("recipe/study.py", str(study_yaml))
     while not (folder / "runs" / "tasks_01" / "finished.json").is_file():
@@ -184,7 +187,8 @@ def test_a_study_that_is_killed_goes_on_and_reports_what_an_uninterrupted_one_wo
     (plain,) = evaluation.glob("cb/plain/1/*/result.json")
     before_it = plain.stat().st_mtime_ns
     assert not list(evaluation.glob("cb/tasks_01/1/*/result.json")), "killed while it fine-tuned"
-    said = run_forked("recipe/study.py", str(study_yaml))
+    study_main([str(study_yaml)])
+    said = capsys.readouterr().out
     assert (folder / "runs" / "tasks_01" / "metrics.jsonl").stat().st_mtime_ns == first, "what is done is skipped"
     assert plain.stat().st_mtime_ns == before_it
 
