@@ -26,7 +26,7 @@ from recipe.protocol.cells import list_cells
 from recipe.protocol.claims import Claims, Taken, wait_for_others
 from recipe.protocol.command import compare_command
 from recipe.protocol.config import ProtocolConfig, shared_url
-from recipe.protocol.preflight import Need, check_data, needed_data
+from recipe.protocol.preflight import Need, check_data, find_problems, needed_data
 from recipe.protocol.process import run_script
 from recipe.protocol.starts import name_starts, read_seen, start_tokenizer
 from recipe.protocol.steps import expected_steps, hours_text, steps_text
@@ -62,16 +62,16 @@ def _check_data(evaluation: ProtocolConfig, runs: Mapping[str, TrainConfig]) -> 
     Raises:
         StoreError: See :func:`recipe.protocol.preflight.check_data`.
     """
-    own = [
-        Need(run.data.store, tokenizer_name(run), task)
-        for name, run in runs.items()
-        if not _is_finished(Path(run.runs) / name, run)
-        for task in run.tasks
-    ]
     starts = name_starts(evaluation)
     tokenizers = {name: start_tokenizer(source) for name, source in starts.items()} | _tokenizers(runs)
     root = Path(evaluation.folder) / evaluation.name
-    check_data([*own, *needed_data(evaluation, list_cells(evaluation, starts), root, tokenizers)])
+    check_data([*_needs(runs), *needed_data(evaluation, list_cells(evaluation, starts), root, tokenizers)])
+
+
+def _needs(runs: Mapping[str, TrainConfig]) -> list[Need]:
+    """What the pre-finetuning runs that are not finished will read."""
+    left = {name: run for name, run in runs.items() if not _is_finished(Path(run.runs) / name, run)}
+    return [Need(run.data.store, tokenizer_name(run), task) for run in left.values() for task in run.tasks]
 
 
 def _tokenizers(runs: Mapping[str, TrainConfig]) -> dict[str, str]:
@@ -146,7 +146,9 @@ def describe_study(config: StudyConfig, speed: float | None = None) -> str:
         for steps in [expected_steps(run.tasks, run.data, run.max_duration)]
     ]
     table = markdown_table(("pre-finetuning run", "tasks", "strategy", "steps", "hours left"), rows, "lrlrr")
-    return f"{table}\n\nThen {describe(study_evaluation(config, runs), speed, _tokenizers(runs))}"
+    problems = [f"Not ready: {problem}" for problem in find_problems(_needs(runs))]
+    evaluation = describe(study_evaluation(config, runs), speed, _tokenizers(runs))
+    return "\n\n".join([table, *problems, f"Then {evaluation}"])
 
 
 def _seconds_an_example(finished: Iterable[Path]) -> float | None:

@@ -84,25 +84,24 @@ def find_problems(needs: Iterable[Need]) -> list[str]:
         together[need.store, need.tokenizer].append(need)
     problems = []
     for (store, tokenizer), own in together.items():
-        tested = [need.task for need in own if need.test]
-        problems += _problems(store, tokenizer, [need.task for need in own], tested)
+        tasks, tested = ({need.task: None for need in own if need.test or not test} for test in (False, True))
+        problems += _problems(store, tokenizer, list(tasks), list(tested))
     return list(dict.fromkeys(problems))  # starts that share a tokenizer lack the same
 
 
 def _problems(store: str, tokenizer: str, tasks: Sequence[str], tested: Sequence[str]) -> list[str]:
-    problems = []
+    folder = store_root(store)
+    if not is_url(folder) and not os.path.isdir(folder):  # for which no tokenizer is needed
+        command = conversion_command(folder, tokenizer, tasks, "train")
+        more = f" && {conversion_command(folder, tokenizer, tested, 'test')}" if tested else ""
+        return [f"{folder}: no such folder; convert the data first: {command}{more}"]
     try:
-        folder = store_root(store)
-        if not is_url(folder) and not os.path.isdir(folder):  # for which no tokenizer is needed
-            command = conversion_command(folder, tokenizer, tasks, TRAINING_SPLITS[0])
-            more = f" && {conversion_command(folder, tokenizer, tested, 'test')}" if tested else ""
-            return [f"{folder}: no such folder; convert the data first: {command}{more}"]
         loaded = load_tokenizer(tokenizer)
-        manifests = [open_manifests(store, loaded, tasks, split) for split in TRAINING_SPLITS][-1]
-        problems += [problem for manifest in manifests if (problem := _lacking_group(store, manifest))]
+        manifests = {split: open_manifests(store, loaded, tasks, split) for split in TRAINING_SPLITS}
     except UserError as error:
-        problems.append(str(error))
-    for task in tested if not problems else ():
+        return [str(error)]
+    problems = [problem for manifest in manifests["validation"] if (problem := _lacking_group(folder, manifest))]
+    for task in tested:
         try:
             check_labelled(store, loaded, [task], "test")
         except UserError as error:

@@ -289,9 +289,10 @@ def test_a_fine_tuned_run_is_exported_with_its_own_scores(checkpoint, tmp_path):
     run = tmp_path / "tuned"
     (run / "checkpoints").mkdir(parents=True)
     shutil.copy(checkpoint("roberta", "cola"), run / "checkpoints" / BEST)
+    point: dict[str, float | None] = {"lr": 1e-5}
     result = FinetuneResult(
         *("cola", "classification", "roberta-base", 7, 1.0, "matthews", {"matthews": 0.612, "accuracy": 0.84}, 1043),
-        *({"lr": 1e-5}, False, 5, 240, 9_000, 60.0, []),
+        *(point, False, 5, 240, 9_000, 60.0, []),
     )
     save_result(run, result, Predictions([1], [1]))
     assert export(run, tmp_path / "exported", []).unscored is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -28,9 +29,10 @@ from recipe.protocol.starts import name_starts
 from recipe.protocol.study_config import load_study_config, study_evaluation, study_runs
 from recipe.protocol.trial import Cell, Trial, run_trial
 from recipe.run_folder import RunFolderError
-from recipe.study import describe_study, prefinetune
+from recipe.study import describe_study, prefinetune, study
+from recipe.study import main as study_main
 from recipe.yaml_keys import ConfigError, save_config
-from tests.processes import ROOT, Forked, run_forked
+from tests.processes import ROOT, Forked
 from tests.tiny_run import write_tiny_study
 
 CELL = Cell("cb", "plain", "roberta-base", 1.0)
@@ -166,20 +168,30 @@ def study_yaml(tmp_path: Path, miniature_store: str, tiny_tokenizer_folder: str)
     return path
 
 
-def test_a_study_that_is_killed_goes_on_and_reports_what_an_uninterrupted_one_would(study_yaml: Path, tmp_path: Path):
+def test_a_study_that_is_killed_goes_on_and_reports_what_an_uninterrupted_one_would(
+    study_yaml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     folder = tmp_path / "studies" / "scale"
     process = Forked("recipe/study.py", str(study_yaml))
     while not (folder / "runs" / "tasks_01" / "finished.json").is_file():
         assert process.poll() is None, process.output
         time.sleep(0.05)
-    begun = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    assert begun and not psutil.wait_procs(begun, timeout=30)[1], "the run that it had begun ends with it"
+    kill_with_all_it_began(process)
     first = (folder / "runs" / "tasks_01" / "metrics.jsonl").stat().st_mtime_ns
-    said = run_forked("recipe/study.py", str(study_yaml))
-    assert (folder / "runs" / "tasks_01" / "metrics.jsonl").stat().st_mtime_ns == first, "what is done is skipped"
-
     evaluation = folder / "evaluation"
+    process = Forked("recipe/study.py", str(study_yaml))
+    while not list(evaluation.glob("cb/tasks_01/1/*/metrics.jsonl")):
+        assert process.poll() is None, process.output
+        time.sleep(0.02)
+    kill_with_all_it_began(process)
+    (plain,) = evaluation.glob("cb/plain/1/*/result.json")
+    before_it = plain.stat().st_mtime_ns
+    assert not list(evaluation.glob("cb/tasks_01/1/*/result.json")), "killed while it fine-tuned"
+    study_main([str(study_yaml)])
+    said = capsys.readouterr().out
+    assert (folder / "runs" / "tasks_01" / "metrics.jsonl").stat().st_mtime_ns == first, "what is done is skipped"
+    assert plain.stat().st_mtime_ns == before_it
+
     report = (evaluation / "report.md").read_text()
     assert report in said and report.startswith("# scale\n")
     assert "| cb | train | " in report and "| cb | validation | " in report
@@ -195,6 +207,21 @@ def test_a_study_that_is_killed_goes_on_and_reports_what_an_uninterrupted_one_wo
             assert repeated.scores == result.scores
             assert load_predictions(Path(alone.runs) / alone.run_name) == load_predictions(trial.parent)
     assert (evaluation / "report.html").stat().st_size > 10_000
+
+    whole = study(load_study_config(study_yaml, [f"folder={tmp_path}/whole"]), f"python recipe/study.py {study_yaml}")
+    uninterrupted = whole.with_name("report.md").read_text().replace("/whole", "/studies")
+    assert without_times(uninterrupted) == without_times(report)
+
+
+def kill_with_all_it_began(process: Forked) -> None:
+    begun = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    assert begun and not psutil.wait_procs(begun, timeout=30)[1], "the run that it had begun ends with it"
+
+
+def without_times(report: str) -> str:
+    """A report without the last column of its tables where that has hours or minutes."""
+    return re.sub(r" \| \d+\.\d+ \|$", " |", report, flags=re.MULTILINE)
 
 
 SHIPPED = sorted(path for folder in ("finetune", "eval", "studies") for path in (ROOT / "yamls" / folder).iterdir())

@@ -63,7 +63,10 @@ def test_a_study_tells_before_it_pre_finetunes_what_its_evaluation_will_lack(
     config = load_study_config(path, ["evaluation.tasks=[cb,rte]"])
     with pytest.raises(StoreError, match="no train split of rte"):
         study(config, "make study")
+    with pytest.raises(StoreError, match=r"no train split of rte .*--tasks rte$"):  # of the pre-finetuning itself
+        study(load_study_config(path, ["overrides.tasks=[cb,rte]"]), "make study")
     assert not (tmp_path / "studies").exists()
+    assert "Not ready: " in describe_study(load_study_config(path, ["overrides.tasks=[cb,rte]"])).split("Then")[0]
     assert "Not ready: " in describe_study(config) and "no train split of rte" in describe_study(config)
 
 
