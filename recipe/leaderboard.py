@@ -89,19 +89,23 @@ def write_submission(
 
 
 def _assign(keys: set[str], runs: Sequence[Path], checkpoint: str) -> dict[str, Path]:
-    """Which run answers a task."""
+    """Which run answers a task: one that was fine-tuned on it, else one that has learned it among others."""
     answering: dict[str, Path] = {}
-    for run in runs:
+    for run in sorted(runs, key=_is_finetuned, reverse=True):
         learned = _learned(run, checkpoint)
         for key in sorted(key for key in keys if get_task(key).learned_as in learned):
-            if key in answering:
-                raise LeaderboardError(f"{key}: {answering[key]} and {run} both answer it: give one of them")
-            answering[key] = run
+            first = answering.setdefault(key, run)
+            if first != run and _is_finetuned(first) == _is_finetuned(run):
+                raise LeaderboardError(f"{key}: {first} and {run} both answer it: give one of them")
     return answering
 
 
+def _is_finetuned(run: Path) -> bool:
+    return (run / RESULT).is_file()
+
+
 def _learned(run: Path, checkpoint: str) -> Sequence[str]:
-    if (run / RESULT).is_file():
+    if _is_finetuned(run):
         return [load_result(run).task]
     return read_checkpoint(find_checkpoint(run, checkpoint)).tasks
 

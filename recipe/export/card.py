@@ -20,7 +20,8 @@ from recipe.protocol.result import FinetuneResult
 from recipe.report.markdown import markdown_table
 from recipe.report.numbers import percent
 from recipe.report.results import TaskResult, aggregate, in_report_order
-from recipe.tasks import CATALOGUE, Family, Task, get_task
+from recipe.tasks import Family, Task, get_task
+from recipe.tasks.catalogue import registered_tasks
 from recipe.yaml_keys import flatten
 
 _LICENCES = """\
@@ -129,7 +130,7 @@ def _metadata(config: TrainConfig, tasks: Sequence[Task]) -> str:
     summarizes = any(task.family is Family.SUMMARIZATION for task in tasks)
     datasets = [repository for task in tasks if (repository := _repository(task))]
     fields: dict[str, Any] = {
-        "language": "en" if all(task.key in CATALOGUE for task in tasks) else None,
+        "language": "en" if not any(task.key in registered_tasks() for task in tasks) else None,
         "license": "other",
         "library_name": "transformers",
         "pipeline_tag": "summarization" if summarizes else "feature-extraction",

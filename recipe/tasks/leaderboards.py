@@ -16,8 +16,7 @@ from typing import Any
 
 from recipe.errors import UserError
 from recipe.tasks.catalogue import Task, get_task
-
-MOST_UNCONVERTED = 0.02  # of a test split's rows; data_prep refuses to leave out more
+from recipe.tasks.task import MOST_UNCONVERTED
 
 Answers = Sequence[tuple[Any, Any]]  # examples' numbers in the benchmark, rising, and their predictions
 

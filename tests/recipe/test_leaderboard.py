@@ -163,10 +163,21 @@ def predict(run: Path, store: str, key: str, cache: Path) -> list[int]:
         return [int(model(microbatch)[0]["logits"].argmax()) for microbatch in alone]
 
 
-def test_two_runs_that_answer_the_same_and_a_store_without_the_split_are_errors(run: Path, tmp_path: Path):
-    cola = finetuned(tmp_path, "cola", Predictions([1] * 1063, [None] * 1063, [*range(1063)]))
-    with pytest.raises(LeaderboardError, match=rf"cola: {run} and {cola} both answer it: give one of them"):
-        leaderboard.write_submission(tmp_path / "glue.zip", "glue", [run, cola])
+def test_a_fine_tuned_run_goes_before_one_with_heads_for_all_and_two_of_a_kind_are_an_error(run: Path, tmp_path: Path):
+    both = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        both.append(finetuned(tmp_path / name, "cola", Predictions([1] * 1063, [None] * 1063, [*range(1063)])))
+    leaderboard.write_submission(tmp_path / "glue.zip", "glue", [run, both[0]], partial=True)
+    with ZipFile(tmp_path / "glue.zip") as archive:
+        cola = archive.read("CoLA.tsv").decode()
+        assert cola == "index\tprediction\n" + "".join(f"{n}\t1\n" for n in range(1063))
+        assert "MNLI-m.tsv" in archive.namelist()
+    with pytest.raises(LeaderboardError, match=rf"cola: {both[0]} and {both[1]} both answer it: give one of them"):
+        leaderboard.write_submission(tmp_path / "glue.zip", "glue", [run, *both], partial=True)
+
+
+def test_a_store_without_the_split_is_an_error(run: Path, tmp_path: Path):
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(LeaderboardError, match=r"nothing to write: .*--splits test --tasks cola"):

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 import yaml
 
+from recipe.config import BackboneConfig, TrainConfig
 from recipe.data.batch_plan import PlanSettings, Strategy
 from recipe.data.simulate.__main__ import main
 from recipe.data.simulate.lengths import Lengths, published_lengths
+from recipe.data.simulate.memory import backbone_shape
 from recipe.data.simulate.outcome import Outcome, simulate_fixed, simulate_strategy
 from recipe.tasks.catalogue import PREFINETUNE_TASKS, get_task
 from tests.processes import ROOT
+from tests.tiny_backbones import tiny_backbones
 
 ENCODER_TASKS = [key for key in PREFINETUNE_TASKS if not get_task(key).needs_decoder]
 
@@ -33,6 +36,17 @@ def outcome(lengths: Lengths, strategy: Strategy, step_examples: int, budget: in
 )
 def test_64_ranks_do_that_much_useful_work_on_the_published_datasets(strategy, step_examples, useful, published):
     assert outcome(published, strategy, step_examples).useful >= useful
+
+
+TINY = tiny_backbones(64)
+
+
+@pytest.mark.parametrize("kind", TINY)
+def test_every_kind_of_backbone_has_a_shape(kind: str):
+    config = TrainConfig("x", backbone=BackboneConfig(config=dict(TINY[kind])), tasks=["rte"])
+    shape = backbone_shape(config)
+    assert shape is not None and (shape.hidden, shape.layers) == (32, 2)
+    assert shape.encoder_decoder == (kind in ("bart", "pegasus", "t5"))
 
 
 def test_fixed_batches_waste_most_of_the_devices(published):

@@ -72,7 +72,7 @@ def backbone_shape(config: TrainConfig) -> Shape | None:
     return Shape(
         parameters,
         built.hidden_size,
-        built.encoder_layers if built.is_encoder_decoder else built.num_hidden_layers,
+        built.num_hidden_layers,  # of the encoder, where there is a decoder, too
         built.vocab_size,
         built.is_encoder_decoder,
     )

@@ -132,16 +132,16 @@ def test_two_machines_share_a_study(tmp_path: Path, bucket: Bucket, study_yaml: 
 
 def test_what_was_finished_before_there_was_a_bucket_is_stored_there(tmp_path: Path, bucket: Bucket, study_yaml: Path):
     runs = study_runs(load_study_config(study_yaml))
+    files = {"metrics.jsonl": "", "checkpoints/best-rank0.pt": "weights", "finished.json": "{}"}
     for name, run in runs.items():
         folder = Path(run.runs) / name
         (folder / "checkpoints").mkdir(parents=True)
-        files = {"config.yaml": save_config(run), "metrics.jsonl": "", "checkpoints/best-rank0.pt": "weights"}
-        for file, text in {**files, "finished.json": "{}"}.items():
+        for file, text in {**files, "config.yaml": save_config(run)}.items():
             (folder / file).write_text(text)
     shared = study_runs(load_study_config(study_yaml, ["bucket=s3://bucket/late"]))
     prefinetune(shared, ranks=1, shared="s3://bucket/late/scale")
     for name in runs:
-        assert set(bucket.names(f"late/scale/runs/{name}/")) == {*files, "finished.json"}
+        assert set(bucket.names(f"late/scale/runs/{name}/")) == {*files, "config.yaml"}
     assert (Path(runs["tasks_01"].runs) / "tasks_01" / "checkpoints" / "best-rank0.pt").read_text() == "weights"
 
 
