@@ -125,7 +125,7 @@ def begin_run(store: RunStore, run: Path) -> None:
     folder = run / STAGING / "configuration"
 
     def put() -> None:
-        _link(run / CONFIG, folder / CONFIG)
+        link_or_copy(run / CONFIG, folder / CONFIG)
         store.put(folder)
         store.delete({FINISHED} & set(store.names()))
 
@@ -164,7 +164,7 @@ def stage(run: Path, checkpoint: str, name: str) -> Path:
     target, path = run / STAGING / name, run / CHECKPOINTS / checkpoint
     files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
     for file in files:
-        _link(file, target / file.relative_to(run))
+        link_or_copy(file, target / file.relative_to(run))
     stage_metrics(run, name)
     return target
 
@@ -179,7 +179,8 @@ def stage_metrics(run: Path, name: str) -> Path:
     return target
 
 
-def _link(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
+    """Makes a file appear a second time, without its bytes where the file system can."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)  # a killed run's
     try:

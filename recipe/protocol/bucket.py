@@ -10,14 +10,13 @@ A run's result is stored last: where it is, the run is finished.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from recipe.checkpoint import BEST, BEST_OR_LATEST, CHECKPOINTS, find_checkpoint
-from recipe.checkpoint_store import RunStore, stored_checkpoints
+from recipe.checkpoint_store import RunStore, link_or_copy, stored_checkpoints
 from recipe.data.objects import explain
 from recipe.errors import UserError
 from recipe.protocol.result import PREDICTIONS, RESULT, TEST_PREDICTIONS
@@ -107,6 +106,5 @@ def _store(store: RunStore, folder: Path, names: Sequence[str], replace: bool) -
         for part in (files, [mark]):
             with TemporaryDirectory(dir=folder) as links:
                 for name in filter(lambda name: (folder / name).is_file(), part):
-                    (Path(links) / name).parent.mkdir(parents=True, exist_ok=True)
-                    os.link(folder / name, Path(links) / name)
+                    link_or_copy(folder / name, Path(links) / name)
                 store.put(Path(links))

@@ -19,9 +19,8 @@ from recipe.protocol.finetune_config import FinetuneConfig
 from recipe.protocol.search import finished_runs
 from recipe.protocol.trial import Cell
 from recipe.tasks import get_task
+from recipe.tasks.metrics import group_of
 from recipe.tasks.origin import source_splits
-
-_OF_GROUP = "accuracy_"  # what names the accuracy of one group of examples, see recipe.tasks.metrics
 
 
 class Need(NamedTuple):
@@ -112,13 +111,13 @@ def _problems(store: str, tokenizer: str, tasks: Sequence[str], tested: Sequence
 def _lacking_group(store: str, manifest: Manifest) -> str | None:
     """What a metric of one group of examples has nothing to score for."""
     task = get_task(manifest.task)
-    wanted = {name.removeprefix(_OF_GROUP) for name in task.metrics if task.grouped and name.startswith(_OF_GROUP)}
-    lacking = wanted - {part.rpartition("_")[2] for part in source_splits(manifest.source_split)}
+    there = {part.rpartition("_")[2] for part in source_splits(manifest.source_split)}
+    lacking = sorted(name for name in task.metrics if (group := group_of(task, name)) and group not in there)
     if not lacking:
         return None
     return (
         f"{store}: the validation split of {task.key} is {manifest.source_split}, so {task.key} has no "
-        f"{', '.join(f'{_OF_GROUP}{group}' for group in sorted(lacking))}; give the source "
+        f"{', '.join(lacking)}; give the source "
         f"{task.evaluation_splits[0].replace('+', ' and ')}, then convert: "
         f"{conversion_command(store, manifest.tokenizer, [task.key], 'validation')}"
     )

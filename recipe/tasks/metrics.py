@@ -170,6 +170,11 @@ def is_labelled(task: Task, reference: Any) -> bool:
     return (reference[0] if task.grouped else reference) is not None
 
 
+def group_of(task: Task, name: str) -> str | None:
+    """The group of examples whose accuracy alone a metric is; None: it is of all."""
+    return name.removeprefix(_OF_GROUP) if task.grouped and name.startswith(_OF_GROUP) else None
+
+
 def scores_whole_groups(task: Task) -> bool:
     """Whether some metric of the task sees a group of examples as one: it needs all of them."""
     return task.grouped and _ALL_RIGHT in task.metrics
@@ -198,8 +203,8 @@ def _build_class_score(task: Task, name: str) -> Metric | None:
         return ClassScore(_CLASSES[name], classes, of)
     if task.grouped and name == _ALL_RIGHT:
         return PooledScore(all_right, _group_row)
-    if task.grouped and name.startswith(_OF_GROUP):
-        return ClassScore(accuracy, classes, partial(_label_in_group, name.removeprefix(_OF_GROUP)))
+    if (group := group_of(task, name)) is not None:
+        return ClassScore(accuracy, classes, partial(_label_in_group, group))
     return None
 
 
